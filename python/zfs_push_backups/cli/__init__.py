@@ -1,0 +1,1 @@
+"""The command: one file a subcommand; arguments in, text or JSON out, no decisions."""

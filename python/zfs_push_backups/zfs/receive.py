@@ -1,0 +1,87 @@
+"""`zfs receive` as a supervised child fed by the engine.
+
+Invariants: a new dataset by default, `-F` only when the caller was told so by name; never mounted by us unless asked
+(a restored root must not cover /). Rationale: zfs-fuse has no `-u`, so there the dataset is unmounted afterwards; its
+stream carries no properties, so it can only have appeared at the place inherited from its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Self
+
+from ..errors import ZfsError
+from .capabilities import Capabilities
+from .child import end_child
+from .command import ZfsCommand, decode, failure
+
+FINISH_TIMEOUT_SECONDS = 600.0
+TICK_SECONDS = 0.1
+
+
+class ReceiveProcess:
+    """A running `zfs receive`. Use as a context manager: leaving it early kills the child, which rolls back."""
+
+    def __init__(self, zfs: ZfsCommand, capabilities: Capabilities, target: str, *, force: bool) -> None:
+        self._zfs = zfs
+        flags = [*(("-u",) if capabilities.receive_unmounted else ()), *(("-F",) if force else ())]
+        self.arguments = ("receive", *flags, target)
+        self._process = zfs.start(self.arguments, stdin=subprocess.PIPE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            end_child(self._process)
+        elif self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def fileno(self) -> int:
+        """The writing end; the engine duplicates it, so close ours with `close_pipe` once its job has started."""
+        if self._process.stdin is None:
+            raise ZfsError("the pipe of zfs receive is closed")
+        return self._process.stdin.fileno()
+
+    def close_pipe(self) -> None:
+        """Closes our writing end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+            self._process.stdin = None
+
+    def ended_early(self) -> ZfsError | None:
+        """The error of a receive that gave up by itself, or None while it runs or after it succeeded."""
+        status = self._process.poll()
+        if status is None or status == 0:
+            return None
+        return failure(self.arguments, self._read_words(), status)
+
+    def finish(self) -> None:
+        """Waits for the child after the whole stream was written; raises `ZfsError` in zfs's own words."""
+        self.close_pipe()
+        waited = 0.0
+        while True:
+            try:
+                _, err = self._process.communicate(timeout=TICK_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                waited += TICK_SECONDS
+                if waited >= FINISH_TIMEOUT_SECONDS or self._zfs.stopping():
+                    end_child(self._process)
+                    raise ZfsError(f"`zfs {' '.join(self.arguments)}` took the whole stream but did not end") from None
+        if self._process.returncode != 0:
+            raise failure(self.arguments, decode(err), self._process.returncode)
+
+    def _read_words(self) -> str:
+        stderr = self._process.stderr
+        if stderr is None or stderr.closed:
+            return ""
+        # A grandchild could hold stderr open for ever; what has been written by now is enough.
+        os.set_blocking(stderr.fileno(), False)
+        return decode(stderr.read() or b"")
+
+
+def unmount(zfs: ZfsCommand, target: str) -> None:
+    """Takes a freshly received dataset off the tree where `receive -u` doesn't exist; not mounted is fine."""
+    zfs.attempt("unmount", target)

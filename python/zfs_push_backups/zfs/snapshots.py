@@ -1,0 +1,89 @@
+"""Snapshots of one dataset: listing with guids, and taking one of a tree in a single atomic command.
+
+Invariants: identity is the guid, the name is for people; order is createtxg. Names may hold spaces, so columns are
+split at tabs only. A snapshot that vanishes between the two commands of a listing makes it start over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ZfsError
+from .command import ZfsCommand, failure
+from .datasets import not_found, parse_get
+from .names import check_dataset, nearest
+
+BATCH = 200
+LISTING_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One snapshot; `creation` in Unix seconds."""
+
+    dataset: str
+    name: str
+    guid: int
+    createtxg: int
+    creation: int
+
+    @property
+    def full_name(self) -> str:
+        """`pool/dataset@snapshot`, as zfs takes it."""
+        return f"{self.dataset}@{self.name}"
+
+
+def list_snapshots(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
+    """Every snapshot of this dataset (not of its children), oldest first."""
+    check_dataset(dataset)
+    for attempt in range(1, LISTING_ATTEMPTS + 1):
+        try:
+            return _list_once(zfs, dataset)
+        except ZfsError as error:
+            if error.code != "zfs.not_found":
+                raise
+            if attempt == LISTING_ATTEMPTS:
+                raise not_found(zfs, dataset, error) from error
+    raise AssertionError
+
+
+def find(snapshots: list[Snapshot], dataset: str, name: str) -> Snapshot:
+    """The snapshot of this name; raises `ZfsError` with the nearest one."""
+    for snapshot in snapshots:
+        if snapshot.name == name:
+            return snapshot
+    near = nearest(name, [snapshot.name for snapshot in snapshots])
+    if near:
+        hint = f"did you mean {dataset}@{near}?"
+    else:
+        hint = "it has " + (f"{len(snapshots)} others: zfs list -t snapshot {dataset}" if snapshots else "no snapshots")
+    raise ZfsError(f"snapshot {dataset}@{name} does not exist", hint=hint, code="zfs.not_found")
+
+
+def create(zfs: ZfsCommand, dataset: str, name: str, *, recursive: bool) -> None:
+    """Takes one snapshot, of the whole tree at one instant if `recursive`."""
+    flags = ("-r",) if recursive else ()
+    zfs.run("snapshot", *flags, f"{check_dataset(dataset)}@{name}")
+
+
+def _list_once(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
+    out = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", "-r", "-d", "1", dataset)
+    names = [line for line in out.split("\n") if line.startswith(dataset + "@")]
+    snapshots: list[Snapshot] = []
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        arguments = ("get", "-Hp", "guid,createtxg,creation", *batch)
+        status, text, err = zfs.attempt(*arguments)
+        if status != 0:
+            raise failure(arguments, err, status)
+        snapshots.extend(_parse(text, dataset, name) for name in batch)
+    return sorted(snapshots, key=lambda snapshot: snapshot.createtxg)
+
+
+def _parse(text: str, dataset: str, full_name: str) -> Snapshot:
+    found = parse_get("\n".join(line for line in text.split("\n") if line.startswith(full_name + "\t")), full_name)
+    try:
+        guid, txg, creation = (int(found[key].value) for key in ("guid", "createtxg", "creation"))
+    except (KeyError, ValueError) as error:
+        raise ZfsError(f"`zfs get` gave no guid, createtxg or creation for {full_name}") from error
+    return Snapshot(dataset, full_name.partition("@")[2], guid, txg, creation)
