@@ -1,0 +1,25 @@
+# Each target is one script; `make setup` first brings whatever is missing. Nothing asks questions.
+.PHONY: help setup demo test lint bench soak clean
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: ## install what is missing and build .venv/bin/zfs-push-backups
+	@scripts/setup
+
+demo: setup ## back up a small pool, restore it twice, compare every file
+	@scripts/demo
+
+test: ## every test, with the real servers
+	@scripts/test
+
+lint: ## formatting, types, layers, licences
+	@scripts/lint
+
+bench: ## compare with peer pipelines on the same bytes and server
+	@scripts/bench
+
+soak: ## the long matrices; hours, not minutes
+	@scripts/soak
+
+clean: ## remove what was built here (the cache outside the checkout stays)
+	@scripts/clean
