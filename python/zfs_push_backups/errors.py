@@ -9,8 +9,10 @@ Only the standard library is imported here, since everything else imports this m
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ZfsPushBackupsError(Exception):
@@ -35,7 +37,8 @@ class ZfsPushBackupsError(Exception):
         """The message, then the hint: one line unless the message itself lists several problems."""
         if not self.hint:
             return self.message
-        return f"{self.message}{chr(10) if chr(10) in self.message else '; '}{self.hint}"
+        between = "\n" if "\n" in self.message else "; "
+        return f"{self.message}{between}{self.hint}"
 
 
 class UsageError(ZfsPushBackupsError):
@@ -67,7 +70,7 @@ class StreamRefused(ZfsPushBackupsError):
 
 
 class StoreUnavailable(ZfsPushBackupsError):
-    """The store did not answer, is full, or is too slow. Next: wait or repair the way to it, then run again (it resumes)."""
+    """The store did not answer, is full, or is too slow. Next: wait or repair the way to it; the next run resumes."""
 
     code = "store_unavailable"
 
@@ -79,7 +82,7 @@ class AccessDenied(ZfsPushBackupsError):
 
 
 class StoreDamaged(ZfsPushBackupsError):
-    """A backup in the store is incomplete or altered. Next: restore from another backup, take a new full, find the cause."""
+    """A backup in the store is incomplete or altered. Next: restore another one, take a new full, find the cause."""
 
     code = "store_damaged"
 
@@ -144,9 +147,7 @@ class Cancelled(ZfsPushBackupsError):
     exit_code = 128 + signal.SIGINT
     code = "cancelled"
 
-    def __init__(
-        self, message: str, *, hint: str = "", code: str = "", signal_number: int = signal.SIGINT
-    ) -> None:
+    def __init__(self, message: str, *, hint: str = "", code: str = "", signal_number: int = signal.SIGINT) -> None:
         super().__init__(message, hint=hint, code=code)
         self.signal_number = int(signal_number)
         self.exit_code = 128 + self.signal_number
