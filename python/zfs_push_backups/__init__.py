@@ -11,16 +11,42 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .api import (
-        check as check,
-        check_async as check_async,
-        list_backups as list_backups,
-        list_backups_async as list_backups_async,
-        push as push,
-        push_async as push_async,
-        restore as restore,
-        restore_async as restore_async,
+    from zfs_push_backups.errors import ZfsPushBackupsError
+    from zfs_push_backups.run.library import (
+        check,
+        check_async,
+        list_backups,
+        list_backups_async,
+        push,
+        push_async,
+        restore,
+        restore_async,
     )
-    from .errors import ZfsPushBackupsError as ZfsPushBackupsError
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ZfsPushBackupsError",
+    "__version__",
+    "check",
+    "check_async",
+    "list_backups",
+    "list_backups_async",
+    "push",
+    "push_async",
+    "restore",
+    "restore_async",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    home = "zfs_push_backups.errors" if name == "ZfsPushBackupsError" else "zfs_push_backups.run.library"
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

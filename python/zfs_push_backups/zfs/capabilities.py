@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .command import ZfsCommand
+from zfs_push_backups.zfs.command import ZfsCommand
 
 MODULE_VERSION = Path("/sys/module/zfs/version")
 

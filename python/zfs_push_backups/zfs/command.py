@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 
-from ..errors import ShuttingDown, ZfsError
+from zfs_push_backups.errors import ShuttingDown, ZfsError
 
 SBIN_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 DEFAULT_TIMEOUT_SECONDS = 300.0
@@ -144,6 +144,6 @@ def decode(data: bytes) -> str:
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
-    from .child import end_child
+    from zfs_push_backups.zfs.child import end_child
 
     end_child(process)

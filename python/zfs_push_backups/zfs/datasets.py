@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..errors import ConfigurationError, UsageError, ZfsError
-from .command import ZfsCommand
-from .names import check_dataset, nearest
+from zfs_push_backups.errors import ConfigurationError, UsageError, ZfsError
+from zfs_push_backups.zfs.command import ZfsCommand
+from zfs_push_backups.zfs.names import check_dataset, nearest
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def exists(zfs: ZfsCommand, name: str) -> bool:
         return bool(out.strip())
     if "does not exist" in err or "invalid" in err:
         return False
-    from .command import failure
+    from zfs_push_backups.zfs.command import failure
 
     raise failure(("list", name), err, status)
 

@@ -11,10 +11,10 @@ import os
 import subprocess
 from typing import Self
 
-from ..errors import ZfsError
-from .capabilities import Capabilities
-from .child import end_child
-from .command import ZfsCommand, decode, failure
+from zfs_push_backups.errors import ZfsError
+from zfs_push_backups.zfs.capabilities import Capabilities
+from zfs_push_backups.zfs.child import end_child
+from zfs_push_backups.zfs.command import ZfsCommand, decode, failure
 
 FINISH_TIMEOUT_SECONDS = 600.0
 TICK_SECONDS = 0.1
@@ -60,18 +60,21 @@ class ReceiveProcess:
     def finish(self) -> None:
         """Waits for the child after the whole stream was written; raises `ZfsError` in zfs's own words."""
         self.close_pipe()
+        words = self._wait()
+        if self._process.returncode != 0:
+            raise failure(self.arguments, words, self._process.returncode)
+
+    def _wait(self) -> str:
         waited = 0.0
         while True:
             try:
-                _, err = self._process.communicate(timeout=TICK_SECONDS)
-                break
+                return decode(self._process.communicate(timeout=TICK_SECONDS)[1])
             except subprocess.TimeoutExpired:
                 waited += TICK_SECONDS
                 if waited >= FINISH_TIMEOUT_SECONDS or self._zfs.stopping():
                     end_child(self._process)
-                    raise ZfsError(f"`zfs {' '.join(self.arguments)}` took the whole stream but did not end") from None
-        if self._process.returncode != 0:
-            raise failure(self.arguments, decode(err), self._process.returncode)
+                    message = f"`zfs {' '.join(self.arguments)}` took the whole stream but did not end"
+                    raise ZfsError(message) from None
 
     def _read_words(self) -> str:
         stderr = self._process.stderr

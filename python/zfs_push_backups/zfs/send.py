@@ -16,12 +16,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
-from ..errors import SourceFailed
-from .capabilities import Capabilities
-from .child import end_child
-from .command import ZfsCommand, decode, failure, first_words, spell
-from .datasets import Dataset
-from .snapshots import Snapshot
+from zfs_push_backups.errors import SourceFailed
+from zfs_push_backups.zfs.capabilities import Capabilities
+from zfs_push_backups.zfs.child import end_child
+from zfs_push_backups.zfs.command import ZfsCommand, decode, failure, first_words, spell
+from zfs_push_backups.zfs.datasets import Dataset
+from zfs_push_backups.zfs.snapshots import Snapshot
 
 PIPE_BYTES = 1 << 20
 ESTIMATE_TIMEOUT_SECONDS = 120.0

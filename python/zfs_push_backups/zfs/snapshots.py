@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import ZfsError
-from .command import ZfsCommand, failure
-from .datasets import not_found, parse_get
-from .names import check_dataset, nearest
+from zfs_push_backups.errors import ZfsError
+from zfs_push_backups.zfs.command import ZfsCommand, failure
+from zfs_push_backups.zfs.datasets import not_found, parse_get
+from zfs_push_backups.zfs.names import check_dataset, nearest
 
 BATCH = 200
 LISTING_ATTEMPTS = 3

@@ -1,0 +1,98 @@
+"""The argument parser all commands share: one clear line for a usage error, the nearest option, no abbreviations.
+
+Rationale: argparse alone fits the start-up limit of three bare interpreters; its default help formatter would import
+shutil (and with it zlib, bz2 and lzma) only to learn the width of the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from zfs_push_backups.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+PROGRAM = "zfs-push-backups"
+DEFAULT_CONFIG = "/etc/zfs-push-backups/config.yaml"
+
+
+class Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal, at most 100 columns."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=min(_columns(), 100) - 2)
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UsageError` where argparse would print its usage and exit."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", Formatter)
+        options.setdefault("allow_abbrev", False)
+        super().__init__(**options)
+
+    def error(self, message: str) -> NoReturn:
+        """One line, and how to learn more."""
+        raise UsageError(message, hint=f"see `{self.prog} --help`")
+
+    def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse; an option or word that isn't known is refused with the nearest one that is."""
+        found, unknown = self.parse_known_args(arguments)
+        if unknown:
+            self.refuse(unknown[0])
+        return found
+
+    def refuse(self, word: str) -> NoReturn:
+        """Refuse one word of the command line."""
+        import difflib
+
+        name = word.partition("=")[0]
+        if not name.startswith("-"):
+            raise UsageError(
+                f"unexpected argument {word!r}", hint=f"options only here; the command stands first: see `{PROGRAM} --help`"
+            )
+        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
+        raise UsageError(f"unknown option {name}", hint=hint)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="more log on stderr; -vv for details")
+    group.add_argument("-q", "--quiet", action="store_true", help="errors only")
+    group.add_argument(
+        "--log-format",
+        choices=("auto", "text", "json", "journal"),
+        default="auto",
+        help="log on stderr: auto takes journal fields under systemd, JSON with --json, else text",
+    )
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration file's option."""
+    parser.add_argument("--config", metavar="FILE", help=f"configuration (default: {DEFAULT_CONFIG})")
+
+
+def add_host(parser: argparse.ArgumentParser) -> None:
+    """Add what names a host, by configuration or ad hoc."""
+    add_config(parser)
+    parser.add_argument("--host", metavar="NAME|URL", help="a host of the configuration, or s3://... or file:///...")
+    parser.add_argument("--endpoint", metavar="URL", help="S3 endpoint of an ad hoc host (absent: AWS)")
+    parser.add_argument("--region", metavar="NAME", help="S3 region of an ad hoc host")
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        pass
+    try:
+        return os.get_terminal_size(1).columns or 100
+    except OSError:
+        return 100

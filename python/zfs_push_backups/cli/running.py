@@ -1,0 +1,35 @@
+"""What every working subcommand stands in: stopping signals, the reporter, the session."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from zfs_push_backups.config.quantities import parse_size
+from zfs_push_backups.errors import UsageError
+from zfs_push_backups.report.progress import choose_reporter
+from zfs_push_backups.run.session import Session
+from zfs_push_backups.run.signals import stopping_signals
+from zfs_push_backups.run.stop import Stop
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def running(options: argparse.Namespace) -> Iterator[Session]:
+    """Give the session of one command; signals stop it while the block runs."""
+    stop = Stop()
+    with stopping_signals(stop):
+        yield Session(stop=stop, reporter=choose_reporter(as_json=options.json, quiet=options.quiet))
+
+
+def parse_rate(text: str | None) -> int | None:
+    """`5MiB` as bytes a second."""
+    if text is None:
+        return None
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--limit-upload: {error}") from None

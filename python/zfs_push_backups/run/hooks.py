@@ -1,0 +1,62 @@
+"""Hooks around a task: commands as argument lists, run without a shell, in their own session.
+
+A failing `before` hook skips its task unless `on_error: continue`; `after` hooks learn the outcome from
+ZPB_STATUS (ok or failed). Their output goes to the log, never to stdout, which may carry a result.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from zfs_push_backups.errors import HookFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from zfs_push_backups.run.stop import Stop
+
+TICK_SECONDS = 0.1
+SHOWN_OUTPUT = 500
+
+log = logging.getLogger(__name__)
+
+
+def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Stop) -> None:
+    """Run one hook to its end; raise `HookFailed` when it can't start or ends with another status than 0."""
+    name = argv[0]
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **variables},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HookFailed(f"hook {name} can't run: {error.strerror}", hint="hooks are argument lists; name the program by its path") from error
+    output = _wait(process, stop)
+    for line in output.splitlines():
+        log.info("hook %s: %s", name, line)
+    if process.returncode != 0:
+        tail = output.strip()[-SHOWN_OUTPUT:].replace("\n", "; ")
+        raise HookFailed(f"hook {name} ended with status {process.returncode}" + (f": {tail}" if tail else ""))
+
+
+def _wait(process: subprocess.Popen[bytes], stop: Stop) -> str:
+    with process:
+        while True:
+            try:
+                return process.communicate(timeout=TICK_SECONDS)[0].decode("utf-8", "replace")
+            except subprocess.TimeoutExpired:
+                if stop.requested:
+                    os.killpg(process.pid, signal.SIGTERM)
+                    try:
+                        process.communicate(timeout=2)
+                    except subprocess.TimeoutExpired:
+                        os.killpg(process.pid, signal.SIGKILL)
+                    raise stop.as_error() from None

@@ -1,0 +1,77 @@
+"""What the use cases are asked to do: one frozen record each, the same for commands and scripts.
+
+Names are those of the command line. `config` None means the default file if there is one; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOptions:
+    """Which host, by configuration or ad hoc (`host` a URL)."""
+
+    config: str | None = None
+    host: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOptions(HostOptions):
+    """A push. `level` None is `auto`; `stdin` is POOL/DATASET@SNAPSHOT, `stdin_fd` where its stream comes from."""
+
+    tasks: tuple[str, ...] = ()
+    level: int | None = None
+    snapshot: str | None = None
+    dry_run: bool = False
+    limit_upload: int | None = None
+    dataset: str | None = None
+    recipients: tuple[str, ...] = ()
+    recursive: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    create: bool = False
+    raw: bool | None = None
+    stdin: str | None = None
+    stdin_fd: int = 0
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions(HostOptions):
+    """A restore: what (`task` or `dataset`; at most one of `snapshot`, `at`, `backup`, `group`), and where to."""
+
+    task: str | None = None
+    dataset: str | None = None
+    source: str | None = None
+    snapshot: str | None = None
+    at: str | None = None
+    backup: str | None = None
+    group: str | None = None
+    identities: tuple[str, ...] = ()
+    to: str | None = None
+    output: str | None = None
+    force: bool = False
+    mount: bool = False
+    properties: bool = False
+    mountpoints: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(HostOptions):
+    """A listing, narrowed down to a source or dataset."""
+
+    source: str | None = None
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(HostOptions):
+    """A check. `max_age` as text (`26h`); `write` False leaves out what would write test objects."""
+
+    recipients: tuple[str, ...] = ()
+    max_age: str | None = None
+    write: bool = True
