@@ -9,10 +9,8 @@ Only the standard library is imported here, since everything else imports this m
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 
 class ZfsPushBackupsError(Exception):

@@ -1,4 +1,4 @@
-"""What ZFS allows as a name of a pool, a dataset and a snapshot (the rules of zfs(8) and zpool(8)).
+"""Names: what ZFS allows (the rules of zfs(8) and zpool(8)), and what was probably meant by one that is unknown.
 
 Invariants: pure; a name that passes is never taken for an option by a command, and fits ZFS's limit of 255 bytes.
 Rationale: it lies beside `errors` because the configuration, the planner and the zfs commands all need the same answer.
@@ -7,10 +7,13 @@ Errors are ValueError with one exact line, so that each caller can say in which 
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 LONGEST_NAME_BYTES: Final = 255
+_MOST_SHOWN: Final = 10
 _ALLOWED: Final = "letters, digits, '-', '_', '.', ':' and blanks"
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_.: -]")
 _RESERVED_POOLS: Final = re.compile(r"(?:mirror|raidz|draid|spare).*|log|c[0-9].*")
@@ -60,3 +63,20 @@ def check_snapshot_name(name: str) -> str:
     if len(name) > LONGEST_NAME_BYTES:
         raise ValueError(f"the snapshot name has {len(name)} bytes; allowed: at most {LONGEST_NAME_BYTES}")
     return name
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or an empty string."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else ""
+
+
+def instead(wanted: str, known: Iterable[str], what: str) -> str:
+    """The hint after an unknown name: the nearest one, and all there are (at most ten). `what` is their plural."""
+    names = sorted(known)
+    if not names:
+        return f"there are no {what}"
+    near = nearest(wanted, names)
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    guess = f"did you mean {near!r}? " if near else ""
+    return f"{guess}the {what} are: {', '.join(names[:_MOST_SHOWN])}{more}"

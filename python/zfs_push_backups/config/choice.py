@@ -6,18 +6,16 @@ and all that exist. Errors are about what was typed, hence UsageError; only a fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
 from zfs_push_backups.config.fields import check_url, looks_like_machine
 from zfs_push_backups.config.models import Config, Host, Task
-from zfs_push_backups.config.problems import MACHINE_HINT, nearest
+from zfs_push_backups.config.problems import MACHINE_HINT
 from zfs_push_backups.config.zrb import ZRB_HOST
 from zfs_push_backups.errors import ConfigurationError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from zfs_push_backups.names import instead
 
 
 def choose_host(config: Config, wanted: str | None, *, endpoint: str | None = None, region: str | None = None) -> Host:
@@ -45,7 +43,7 @@ def _host(config: Config, wanted: str | None) -> Host:
         return _host_at(config, wanted)
     if looks_like_machine(wanted):
         raise UsageError(f"unknown host {wanted!r}", hint=MACHINE_HINT.format(name=wanted))
-    raise UsageError(f"unknown host {wanted!r}", hint=_instead(wanted, hosts, "hosts"))
+    raise UsageError(f"unknown host {wanted!r}", hint=instead(wanted, hosts, "hosts"))
 
 
 def _only_host(config: Config, hosts: dict[str, Host]) -> Host:
@@ -97,7 +95,7 @@ def for_host(task: Task, host: Host) -> bool:
 def _check_named(name: str, tasks: dict[str, Task], host: Host) -> None:
     task = tasks.get(name)
     if task is None:
-        raise UsageError(f"unknown task {name!r}", hint=_instead(name, tasks, "tasks"))
+        raise UsageError(f"unknown task {name!r}", hint=instead(name, tasks, "tasks"))
     if not task.enabled:
         raise UsageError(f"the task {name!r} is disabled", hint="set `enabled: true` in the configuration to run it")
     if not for_host(task, host):
@@ -115,14 +113,6 @@ def required_recipients(config: Config, given: Sequence[str] = ()) -> tuple[str,
             hint="run `zfs-push-backups keygen`, then write its public key under `recipients:` or say --recipient",
         )
     return recipients
-
-
-def _instead(wanted: str, known: Iterable[str], what: str) -> str:
-    names = sorted(known)
-    if not names:
-        return f"there are no {what} in the configuration"
-    near = nearest(wanted, names)
-    return f"{f'did you mean {near!r}? ' if near else ''}the {what} are: {', '.join(names)}"
 
 
 def _refused(what: str, error: ValidationError) -> UsageError:

@@ -7,21 +7,20 @@ file, each as `file:line: key: what was found; what is allowed`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import ValidationError
 
 from zfs_push_backups.config.document import Document, KeyPath, Problem, read_document, shown_path
 from zfs_push_backups.config.fields import KNOWN_CLASSES
 from zfs_push_backups.config.models import Config, FileModel, Host, StorageClasses
-from zfs_push_backups.config.problems import nearest, problems_of
+from zfs_push_backups.config.problems import problems_of
 from zfs_push_backups.config.secrets import take_secrets
 from zfs_push_backups.config.zrb import ZRB_HOST, all_recipients, translated_host
 from zfs_push_backups.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from zfs_push_backups.names import nearest
 
 DEFAULT_PATH: Final = Path("/etc/zfs-push-backups/config.yaml")
 _LARGEST_FILE_BYTES: Final = 4 * 1024**2

@@ -6,9 +6,9 @@ An unknown key always shows the nearest known one (difflib), or all of them.
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -16,9 +16,7 @@ from pydantic import BaseModel, ValidationError
 from zfs_push_backups.config.document import Document, KeyPath, Problem
 from zfs_push_backups.config.fields import URL_ALLOWED, looks_like_machine, show
 from zfs_push_backups.config.models import FileModel
-
-if typing.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from zfs_push_backups.names import nearest
 
 _ALLOWED: Final[Mapping[str, str]] = {
     "string_type": "text",
@@ -33,12 +31,6 @@ MACHINE_HINT: Final = (
     "a host is a store, not a machine to log in to: write under hosts: `{name}: {{url: s3://bucket/prefix}}`"
     " (or file:///mnt/folder)"
 )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, or an empty string."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return found[0] if found else ""
 
 
 def problems_of(error: ValidationError, document: Document) -> list[Problem]:
