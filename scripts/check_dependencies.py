@@ -93,7 +93,9 @@ def built(targets: list[str]) -> set[tuple[str, str]]:
     """Return name and version of every crate that is compiled; `cargo metadata` also names unused optional ones."""
     crates = set()
     for target in targets:
-        tree = cargo("tree", "--workspace", "--edges=normal,build,dev", "--prefix=none", "--format={p}", f"--target={target}")
+        tree = cargo(
+            "tree", "--workspace", "--edges=normal,build,dev", "--prefix=none", "--format={p}", f"--target={target}"
+        )
         crates |= {(line.split()[0], line.split()[1].removeprefix("v")) for line in tree.splitlines() if line}
     return crates
 
