@@ -1,1 +1,25 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod begin;
+mod error;
+mod features;
+mod fields;
+mod fletcher;
+mod record;
+mod scanner;
+mod sink;
+mod summary;
+
+pub use begin::Begin;
+pub use error::{ScanError, StreamError};
+pub use features::{Feature, Features};
+pub use fields::ByteOrder;
+pub use fletcher::Fletcher4;
+pub use record::{MAX_PAYLOAD_BYTES, Record, RecordKind};
+pub use scanner::Scanner;
+pub use sink::{Border, Discard, Sink};
+pub use summary::{RecordCounts, StreamSummary};
+
+/// Bytes of a record header.
+pub const HEADER_BYTES: usize = 312;
