@@ -1,0 +1,41 @@
+"""Whether the newest backup of each dataset is young enough (`check --max-age`).
+
+Invariants: only backups in whole chains count, since others cannot be restored; a dataset that should be there and
+isn't is never fresh. Ages are of pushes: a backup proves that a run ended well at that time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from zfs_push_backups.plan.listing import Backup, Chains
+from zfs_push_backups.plan.tree import parents_first
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The state of one dataset. `newest` None: nothing can be restored; `broken` counts backups without a chain."""
+
+    dataset: str
+    newest: Backup | None
+    age: timedelta | None
+    fresh: bool
+    broken: int = 0
+
+
+def freshness(
+    backups: Iterable[Backup], datasets: Iterable[str], max_age: timedelta, now: datetime
+) -> tuple[Freshness, ...]:
+    """One entry for each of `datasets` (parents first). `backups` are those of one source; `now` has its time zone."""
+    chains = Chains(backups)
+    return tuple(_of(name, chains, max_age, now) for name in parents_first(set(datasets)))
+
+
+def _of(dataset: str, chains: Chains, max_age: timedelta, now: datetime) -> Freshness:
+    mine = [backup for backup in chains.backups if backup.dataset == dataset]
+    whole = [backup for backup in mine if chains.whole(backup)]
+    newest = max(whole, key=lambda backup: (backup.created, backup.id), default=None)
+    age = now - newest.created if newest else None
+    return Freshness(dataset, newest, age, age is not None and age <= max_age, len(mine) - len(whole))
