@@ -8,7 +8,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${ZPB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/zfs-push-backups}
 venv=$root/.venv
 export ZPB_CACHE=$cache
-# A stopped cargo install leaves this far behind; everything heavy shares it.
 mkdir -p "$cache"
 cd "$root"
 
@@ -31,6 +30,7 @@ if [ -z "${CARGO_TARGET_DIR:-}" ] && [ "${CI:-}" = true ] && have rustc; then
     CARGO_TARGET_DIR=$cache/target-$(hash_text "$(cat Cargo.lock) $(rustc -V)")
     export CARGO_TARGET_DIR
     mkdir -p "$CARGO_TARGET_DIR" && touch "$CARGO_TARGET_DIR"
+    find "$cache" -maxdepth 1 -name 'target-*' -mtime +14 -exec rm -rf {} +
 fi
 # maturin sets these for its own cargo; the same values everywhere keep pyo3 from being compiled twice and tests from linking libpython.
 export PYO3_PYTHON=$venv/bin/python PYO3_BUILD_EXTENSION_MODULE=1

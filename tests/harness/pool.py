@@ -116,10 +116,10 @@ DatasetFactory = Callable[..., Dataset]
 
 
 @contextlib.contextmanager
-def pool(folder: Path, kind: str) -> Iterator[Pool]:
+def pool(folder: Path, kind: str, owner: str = PREFIX) -> Iterator[Pool]:
     """Create a pool on a sparse file in `folder`, destroyed at the end of the block."""
     _destroy_orphans()
-    name = f"{PREFIX}_{os.getpid()}_{secrets.token_hex(2)}"
+    name = f"{owner}_{os.getpid()}_{secrets.token_hex(2)}"
     image, mountpoint = folder / f"{name}.img", folder / name
     with image.open("wb") as file:
         file.truncate(POOL_BYTES)
@@ -145,7 +145,7 @@ def _destroy_pool(name: str) -> None:
 
 def _destroy_orphans() -> None:
     for name in zpool("list", "-H", "-o", "name").splitlines():
-        owner = re.fullmatch(PREFIX + r"_(\d+)_[0-9a-f]+", name)
+        owner = re.fullmatch(r"zpb[a-z]+_(\d+)_[0-9a-f]+", name)
         if owner and not Path("/proc", owner[1]).exists():
             with contextlib.suppress(CommandFailed):
                 zpool("destroy", "-f", name)
