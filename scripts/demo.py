@@ -20,6 +20,7 @@ from pathlib import Path
 
 from demo_files import change, differences, fill, inventory
 from harness.pool import Dataset, Pool, obstacle, pool, zfs_service
+from harness.processes import CommandFailed
 
 COMMAND = Path(sys.executable).with_name("zfs-push-backups")
 CHILD_SECONDS = 600.0
@@ -170,7 +171,7 @@ def main() -> int:
     try:
         with workplace() as (folder, home):
             summary = demonstrate(folder, home)
-    except DemoError as error:
+    except (DemoError, CommandFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"\n{summary}")
