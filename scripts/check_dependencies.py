@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 GROUND_FLOOR = {"sendstream", "sealing", "format", "store"}
 MAY_USE = {name: set[str]() for name in GROUND_FLOOR} | {"engine": GROUND_FLOOR, "bindings": {"engine"}}
-OWNED_PREFIXES = {"aws-sdk": "store", "aws-config": "store", "aws-smithy": "store", "pyo3": "bindings"}
+OWNERS = {"aws-sdk": "store", "aws-config": "store", "aws-smithy": "store", "rustls": "store", "pyo3": "bindings"}
 
 
 def licence_allowed(expression: str, allowed: set[str]) -> bool:
@@ -77,7 +77,7 @@ def ours(package: dict[str, Any], members: set[str]) -> list[str]:
         return [f"{name}: unknown crate; give it a place in {Path(__file__).name}"]
     used = {dependency["name"] for dependency in package["dependencies"] if dependency["kind"] != "dev"}
     found = [f"{name}: must not depend on {other}" for other in sorted(used & members - MAY_USE[name])]
-    for prefix, owner in OWNED_PREFIXES.items():
+    for prefix, owner in OWNERS.items():
         if name != owner:
             found += [f"{name}: only {owner} may name {other}" for other in sorted(used) if other.startswith(prefix)]
     return found
