@@ -1,0 +1,179 @@
+//! A store in a plain folder: each key is a path below the root, each object a file.
+//!
+//! Invariants: a file under its own name is complete, synced and was read back; whatever is unfinished has a name that begins with
+//! `.tmp-`. The root is opened once and every path is walked from it without following links, so neither a link nor a late unmount
+//! can send bytes elsewhere. All file work runs on blocking threads and stops soon after its caller has gone.
+
+mod fault;
+mod folder;
+mod list;
+mod multipart;
+mod read;
+mod stale;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::checksum::{ChecksumAlgorithm, StoreChecksum, crc64};
+use crate::error::{Place, StoreError};
+use crate::key;
+use crate::object::{Download, ObjectInfo, PutOptions, Receipt};
+use crate::requests::{RequestCounter, RequestCounts, RequestKind};
+use crate::{MultipartUpload, ObjectStore};
+
+use folder::Root;
+
+/// See the module.
+pub(crate) struct DirectoryStore {
+    root: Arc<Root>,
+    location: String,
+    counter: Arc<RequestCounter>,
+}
+
+impl DirectoryStore {
+    pub(crate) async fn open(path: PathBuf, url: String) -> Result<Self, StoreError> {
+        let location = url.trim_end_matches('/').to_owned();
+        let place = Place::new("open", location.clone());
+        let root = blocking(place.clone(), move |_| Root::open(&path, &place)).await?;
+        Ok(Self { root: Arc::new(root), location, counter: Arc::default() })
+    }
+
+    fn place(&self, action: &'static str, key: &str) -> Place {
+        Place::new(action, format!("{}/{key}", self.location))
+    }
+
+    fn begin(&self, kind: RequestKind, action: &'static str, key: &str) -> Result<Place, StoreError> {
+        key::check_key(key)?;
+        self.counter.count(kind);
+        Ok(self.place(action, key))
+    }
+}
+
+/// Set when the future that wanted the work is dropped.
+#[derive(Clone, Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Abandoned {
+    fn check(&self) -> std::io::Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(std::io::Error::other("the caller has gone"));
+        }
+        Ok(())
+    }
+}
+
+struct AbandonOnDrop(Abandoned);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    place: Place,
+    work: impl FnOnce(&Abandoned) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let guard = AbandonOnDrop(Abandoned::default());
+    let abandoned = guard.0.clone();
+    tokio::task::spawn_blocking(move || work(&abandoned))
+        .await
+        .unwrap_or_else(|fault| Err(StoreError::Other { place, why: format!("the work broke off: {fault}") }))
+}
+
+fn receipt(length: u64, crc: u64) -> Receipt {
+    Receipt {
+        length,
+        checksum: StoreChecksum::reread(ChecksumAlgorithm::Crc64Nvme, crc),
+        storage_class: None,
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DirectoryStore {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    async fn put(&self, key: &str, body: Bytes, options: &PutOptions) -> Result<Receipt, StoreError> {
+        let place = self.begin(RequestKind::Put, "store", key)?;
+        let (root, key, if_absent) = (Arc::clone(&self.root), key.to_owned(), options.if_absent);
+        blocking(place.clone(), move |abandoned| {
+            let work = || {
+                let mut file = write::Temporary::create(&root, &key)?;
+                file.write_at(&body, 0, abandoned)?;
+                let crc = crc64(&body);
+                file.publish(body.len() as u64, crc, if_absent, abandoned)?;
+                Ok(receipt(body.len() as u64, crc))
+            };
+            work().map_err(|failure: write::Failure| failure.at(&place, &key))
+        })
+        .await
+    }
+
+    async fn begin_multipart(
+        &self,
+        key: &str,
+        options: &PutOptions,
+    ) -> Result<Arc<dyn MultipartUpload>, StoreError> {
+        let place = self.begin(RequestKind::Other, "store", key)?;
+        let (root, key, if_absent) = (Arc::clone(&self.root), key.to_owned(), options.if_absent);
+        let counter = Arc::clone(&self.counter);
+        blocking(place.clone(), move |_| {
+            let file = write::Temporary::create(&root, &key).map_err(|fault| fault.at(&place, &key))?;
+            Ok(Arc::new(multipart::DirectoryUpload::new(file, place, if_absent, counter))
+                as Arc<dyn MultipartUpload>)
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Download, StoreError> {
+        let place = self.begin(RequestKind::Get, "read", key)?;
+        let (root, key) = (Arc::clone(&self.root), key.to_owned());
+        blocking(place.clone(), move |_| read::open(&root, &key, range, place)).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectInfo, StoreError> {
+        let place = self.begin(RequestKind::Head, "look at", key)?;
+        let (root, key) = (Arc::clone(&self.root), key.to_owned());
+        blocking(place.clone(), move |_| {
+            let file = root.open_file(&key).map_err(|fault| fault::reading(&fault, &place, &key))?;
+            Ok(ObjectInfo { length: file.length, key, ..ObjectInfo::default() })
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        key::check_list_prefix(prefix)?;
+        self.counter.count(RequestKind::List);
+        let place = self.place("list", prefix);
+        let (root, prefix) = (Arc::clone(&self.root), prefix.to_owned());
+        blocking(place.clone(), move |abandoned| {
+            list::list(&root, &prefix, abandoned).map_err(|fault| fault::reading(&fault, &place, &prefix))
+        })
+        .await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        keys.iter().try_for_each(|key| key::check_key(key))?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.counter.count(RequestKind::Delete);
+        let (root, keys, location) = (Arc::clone(&self.root), keys.to_vec(), self.location.clone());
+        let place = self.place("delete", "");
+        blocking(place, move |abandoned| write::delete(&root, keys, &location, abandoned)).await
+    }
+
+    fn requests(&self) -> RequestCounts {
+        self.counter.snapshot()
+    }
+}

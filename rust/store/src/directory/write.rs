@@ -1,0 +1,237 @@
+//! Writing a file so that its name never stands for anything but its whole, durable, re-read content; and deleting.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use nix::fcntl::{
+    AtFlags, OFlag, PosixFadviseAdvice, RenameFlags, openat, posix_fadvise, renameat, renameat2,
+};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+use super::folder::{Root, split, sync_folder};
+use super::{Abandoned, fault, stale};
+use crate::checksum::RunningCrc64;
+use crate::error::{Place, StoreError};
+use crate::key::TEMPORARY;
+
+/// How much is written or re-read between two looks at whether the caller is still there.
+const STRIDE_BYTES: usize = 1024 * 1024;
+/// How often a folder that another run removes under our feet is made anew.
+const FOLDER_ATTEMPTS: u32 = 8;
+
+/// Why a write failed.
+pub(super) enum Failure {
+    Io(io::Error),
+    Reread(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(fault: io::Error) -> Self {
+        Self::Io(fault)
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl Failure {
+    pub(super) fn at(self, place: &Place, key: &str) -> StoreError {
+        match self {
+            Self::Io(fault) => fault::writing(&fault, place, key),
+            Self::Reread(why) => StoreError::Checksum { place: place.clone(), why },
+        }
+    }
+}
+
+/// A file that isn't an object yet; gone when dropped unpublished.
+pub(super) struct Temporary {
+    folder: OwnedFd,
+    name: String,
+    final_name: String,
+    file: File,
+    published: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.published {
+            // The next visit to the folder sweeps what can't be removed now.
+            let _ = unlinkat(&self.folder, self.name.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
+impl Temporary {
+    pub(super) fn create(root: &Root, key: &str) -> Result<Self, Failure> {
+        let (path, final_name) = split(key);
+        let mut attempt = 1;
+        loop {
+            match Self::try_create(root, path, final_name) {
+                Err(fault) if fault::errno(&fault) == Errno::ENOENT && attempt < FOLDER_ATTEMPTS => {
+                    attempt += 1
+                }
+                other => return other.map_err(Failure::Io),
+            }
+        }
+    }
+
+    fn try_create(root: &Root, path: &str, final_name: &str) -> io::Result<Self> {
+        let folder = root.folder(path, true)?;
+        if root.first_visit(path) {
+            stale::sweep(&folder);
+        }
+        let name = temporary_name();
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&folder, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        // Where locks don't exist, the sweeper goes by a longer age.
+        let _ = file.try_lock();
+        Ok(Self { folder, name, final_name: final_name.to_owned(), file, published: false })
+    }
+
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64, abandoned: &Abandoned) -> Result<(), Failure> {
+        let mut at = offset;
+        for stride in bytes.chunks(STRIDE_BYTES) {
+            abandoned.check()?;
+            self.file.write_all_at(stride, at)?;
+            at += stride.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Make the content durable, prove it, and give it its name.
+    pub(super) fn publish(
+        &mut self,
+        length: u64,
+        crc: u64,
+        if_absent: bool,
+        abandoned: &Abandoned,
+    ) -> Result<(), Failure> {
+        self.file.sync_all()?;
+        self.prove(length, crc, abandoned)?;
+        abandoned.check()?;
+        if if_absent {
+            self.name_unless_taken()?;
+        } else {
+            renameat(&self.folder, self.name.as_str(), &self.folder, self.final_name.as_str())?;
+        }
+        self.published = true;
+        Ok(sync_folder(self.folder.as_fd())?)
+    }
+
+    /// Read back what the disk has, not what the page cache remembers.
+    fn prove(&self, length: u64, crc: u64, abandoned: &Abandoned) -> Result<(), Failure> {
+        // Only advice: where it isn't taken the check still guards the way to the page cache.
+        let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        let mut buffer = vec![0; STRIDE_BYTES];
+        let (mut running, mut at) = (RunningCrc64::new(), 0_u64);
+        loop {
+            abandoned.check()?;
+            match self.file.read_at(&mut buffer, at)? {
+                0 => break,
+                read => {
+                    running.update(&buffer[..read]);
+                    at += read as u64;
+                }
+            }
+        }
+        if at != length || running.value() != crc {
+            let why = format!("{length} bytes were written, {at} read back, their CRC64NVME differs");
+            return Err(Failure::Reread(why));
+        }
+        Ok(())
+    }
+
+    fn name_unless_taken(&self) -> Result<(), Failure> {
+        let (folder, from, to) = (&self.folder, self.name.as_str(), self.final_name.as_str());
+        match linkat(folder, from, folder, to, AtFlags::empty()) {
+            Ok(()) => Ok(unlinkat(folder, from, UnlinkatFlags::NoRemoveDir)?),
+            // FAT and some network file systems have no hard links.
+            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
+                Ok(renameat2(folder, from, folder, to, RenameFlags::RENAME_NOREPLACE)?)
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn temporary_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{TEMPORARY}{}-{:x}-{number}", std::process::id(), since.as_nanos())
+}
+
+/// Delete files, then the folders that became empty; goes on after a failure and returns the first.
+pub(super) fn delete(
+    root: &Root,
+    mut keys: Vec<String>,
+    location: &str,
+    abandoned: &Abandoned,
+) -> Result<(), StoreError> {
+    keys.sort_unstable();
+    let mut first_failure = None;
+    for group in keys.chunk_by(|a, b| split(a).0 == split(b).0) {
+        for (key, fault) in delete_from_folder(root, group, abandoned) {
+            let place = Place::new("delete", format!("{location}/{key}"));
+            first_failure.get_or_insert_with(|| fault::writing(&fault, &place, key));
+        }
+    }
+    first_failure.map_or(Ok(()), Err)
+}
+
+fn delete_from_folder<'a>(
+    root: &Root,
+    keys: &'a [String],
+    abandoned: &Abandoned,
+) -> Vec<(&'a String, io::Error)> {
+    let absent = |fault: &io::Error| matches!(fault::errno(fault), Errno::ENOENT | Errno::ENOTDIR);
+    let Some(first) = keys.first() else { return Vec::new() };
+    let path = split(first).0;
+    let folder = match root.folder(path, false) {
+        Ok(folder) => folder,
+        Err(fault) if absent(&fault) => return Vec::new(),
+        Err(fault) => return vec![(first, fault)],
+    };
+    let mut failures = Vec::new();
+    for key in keys {
+        let removed = abandoned.check().and_then(|()| {
+            unlinkat(&folder, split(key).1, UnlinkatFlags::NoRemoveDir).map_err(io::Error::from)
+        });
+        match removed {
+            // A folder of that name isn't the object: as in S3, nothing was there.
+            Err(fault) if absent(&fault) || fault::errno(&fault) == Errno::EISDIR => {}
+            Err(fault) => failures.push((key, fault)),
+            Ok(()) => {}
+        }
+    }
+    stale::sweep(&folder);
+    if let Err(fault) = sync_folder(folder.as_fd()) {
+        failures.push((first, fault));
+    }
+    remove_empty(root, path);
+    failures
+}
+
+/// Tidiness only: a folder that stays, for whatever reason, changes nothing.
+fn remove_empty(root: &Root, path: &str) {
+    let mut path = path;
+    while !path.is_empty() {
+        let (parent, name) = split(path);
+        let removed = root
+            .folder(parent, false)
+            .and_then(|parent| unlinkat(&parent, name, UnlinkatFlags::RemoveDir).map_err(io::Error::from));
+        if removed.is_err() {
+            return;
+        }
+        path = parent;
+    }
+}

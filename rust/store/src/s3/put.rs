@@ -1,0 +1,133 @@
+//! Storing one object with one request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::StorageClass;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::base64;
+use bytes::Bytes;
+
+use super::verify::{Expected, Reply};
+use super::{Address, Shared, error, verify};
+use crate::checksum::{self, ChecksumAlgorithm, StoreChecksum};
+use crate::error::{Place, StoreError};
+use crate::object::{PutOptions, Receipt};
+
+/// Hashing more than this would hold up the reactor.
+const HASH_INLINE_BYTES: usize = 256 * 1024;
+
+pub(super) async fn put(
+    shared: &Arc<Shared>,
+    key: &str,
+    body: Bytes,
+    options: &PutOptions,
+) -> Result<Receipt, StoreError> {
+    let place = shared.place("store", key);
+    let (raw, crc64) = sums(shared.algorithm, &body, &place).await?;
+    let address = shared.address("store", key)?;
+    put_summed(shared, &address, body, (raw, crc64), options).await
+}
+
+#[cfg(any(test, feature = "conformance"))]
+pub(super) async fn put_declaring(
+    shared: &Arc<Shared>,
+    key: &str,
+    body: Bytes,
+    raw: Vec<u8>,
+    options: &PutOptions,
+) -> Result<Receipt, StoreError> {
+    let address = shared.address("store", key)?;
+    let crc64 = checksum::crc64(&body);
+    put_summed(shared, &address, body, (raw, crc64), options).await
+}
+
+/// The declared checksum's raw bytes and the CRC64NVME, computed off the reactor.
+pub(super) async fn sums(
+    algorithm: ChecksumAlgorithm,
+    body: &Bytes,
+    place: &Place,
+) -> Result<(Vec<u8>, u64), StoreError> {
+    let bytes = body.clone();
+    let work = move || (checksum::raw(algorithm, &bytes), checksum::crc64(&bytes));
+    if body.len() <= HASH_INLINE_BYTES {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|fault| StoreError::Other {
+        place: place.clone(),
+        why: format!("hashing broke off: {fault}"),
+    })
+}
+
+async fn put_summed(
+    shared: &Arc<Shared>,
+    address: &Address,
+    body: Bytes,
+    (raw, crc64): (Vec<u8>, u64),
+    options: &PutOptions,
+) -> Result<Receipt, StoreError> {
+    let conditional = shared.sends_conditions(options.if_absent);
+    let length = body.len() as u64;
+    let mut sent = send(shared, address, &body, &raw, options, conditional).await;
+    if conditional && sent.as_ref().is_err_and(|error| error::status(error) == Some(501)) {
+        shared.refuses_conditional.store(true, Ordering::Relaxed);
+        sent = send(shared, address, &body, &raw, options, false).await;
+    }
+    let output = sent.map_err(|error| shared.failure(&error, &address.place))?;
+    shared.bucket_seen.store(true, Ordering::Relaxed);
+    let value =
+        if shared.algorithm == ChecksumAlgorithm::Md5 { checksum::hex(&raw) } else { base64::encode(&raw) };
+    let expected = Expected { checksum: StoreChecksum::full(shared.algorithm, value), length, crc64 };
+    let mut receipt = verify::prove(shared, address, &expected, reply(shared.algorithm, &output)).await?;
+    if receipt.checksum.algorithm == ChecksumAlgorithm::Md5 && receipt.checksum.kind == expected.checksum.kind
+    {
+        receipt.checksum.value = base64::encode(&raw);
+    }
+    Ok(receipt)
+}
+
+async fn send(
+    shared: &Shared,
+    address: &Address,
+    body: &Bytes,
+    raw: &[u8],
+    options: &PutOptions,
+    conditional: bool,
+) -> Result<PutObjectOutput, SdkError<PutObjectError, HttpResponse>> {
+    let request = shared
+        .client
+        .put_object()
+        .bucket(&shared.bucket)
+        .key(&address.full)
+        .body(ByteStream::from(body.clone()))
+        .set_content_type(options.content_type.map(str::to_owned))
+        .set_storage_class(options.storage_class.as_deref().map(StorageClass::from))
+        .set_if_none_match(conditional.then(|| "*".to_owned()));
+    let request = match shared.algorithm {
+        ChecksumAlgorithm::Crc64Nvme => request.checksum_crc64_nvme(base64::encode(raw)),
+        ChecksumAlgorithm::Crc32c => request.checksum_crc32_c(base64::encode(raw)),
+        ChecksumAlgorithm::Sha256 => request.checksum_sha256(base64::encode(raw)),
+        ChecksumAlgorithm::Md5 => request.content_md5(base64::encode(raw)),
+        ChecksumAlgorithm::None => request,
+    };
+    let request = request.customize().config_override(shared.for_upload(body.len()));
+    if shared.unsigned_payload {
+        request.disable_payload_signing().send().await
+    } else {
+        request.send().await
+    }
+}
+
+fn reply(algorithm: ChecksumAlgorithm, output: &PutObjectOutput) -> Reply {
+    let checksum = match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => output.checksum_crc64_nvme(),
+        ChecksumAlgorithm::Crc32c => output.checksum_crc32_c(),
+        ChecksumAlgorithm::Sha256 => output.checksum_sha256(),
+        ChecksumAlgorithm::Md5 | ChecksumAlgorithm::None => None,
+    };
+    Reply { checksum: checksum.map(str::to_owned), e_tag: output.e_tag().map(str::to_owned) }
+}
