@@ -93,6 +93,7 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.nodes_left = _MOST_NODES
+        self.depth = 0
         self.gave_up = False
 
     def problem(self, node: Node, path: KeyPath, text: str) -> None:
@@ -100,11 +101,19 @@ class _Reader:
 
     def value(self, node: Node, path: KeyPath) -> Value:
         self.nodes_left -= 1
-        if len(path) > _DEEPEST or self.nodes_left < 0:
+        # The depth of the calls, not of the path: `<<` descends without a new key, in a loop if the file says so.
+        if self.depth > _DEEPEST or self.nodes_left < 0:
             if not self.gave_up:
                 self.problem(node, (), "nested too deeply, or too many aliases")
             self.gave_up = True
             return None
+        self.depth += 1
+        try:
+            return self.plain_value(node, path)
+        finally:
+            self.depth -= 1
+
+    def plain_value(self, node: Node, path: KeyPath) -> Value:
         if isinstance(node, MappingNode):
             return self.mapping(node, path)
         if isinstance(node, SequenceNode):

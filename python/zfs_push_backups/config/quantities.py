@@ -21,7 +21,7 @@ _SIZE_UNITS: Final[dict[str, int]] = {
 }
 _SHOWN_SIZES: Final = (("PiB", 1024**5), ("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 _SECONDS: Final[dict[str, int]] = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_NUMBER: Final = r"[0-9]{1,18}(?:\.[0-9]{1,9})?"
+_NUMBER: Final = r"[0-9]{1,19}(?:\.[0-9]{1,9})?"
 _SIZE: Final = re.compile(rf"({_NUMBER})\s*([A-Za-z]*)")
 _DURATION: Final = re.compile(rf"(?:{_NUMBER}[wdhms]\s*)+")
 _DURATION_STEP: Final = re.compile(rf"({_NUMBER})([wdhms])")

@@ -6,9 +6,13 @@ models allow that. Cross-references (host names, duplicate tasks) are beyond a s
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from zfs_push_backups.config.models import FileModel
+from zfs_push_backups.config.quantities import format_duration
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _ONE_OR_LIST: Final = {
@@ -22,9 +26,16 @@ _ALSO_EMPTY: Final = {"HostSettings": ("endpoint", "region"), "ZrbS3": ("endpoin
 _ALSO_NULL: Final = {"FileModel": ("hosts", "tasks"), "Hooks": ("before", "after"), "Task": ("dataset",)}
 
 
+class _Generator(GenerateJsonSchema):
+    """Writes defaults as people would."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the configuration file."""
-    schema = FileModel.model_json_schema(mode="validation")
+    schema = FileModel.model_json_schema(mode="validation", schema_generator=_Generator)
     sections = {"FileModel": schema, **schema["$defs"]}
     for table, extra in (
         (_ONE_OR_LIST, {"type": "string"}),
