@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The whole workspace's features, so that the build of `make test` is used; only this test target runs.
 COMMAND = [
     *("scripts/cargo", "test", "--release", "--workspace", "--locked"),
-    *("--all-features", "--test", "conformance"),
+    *("--all-features", "--test", "conformance_s3"),
 ]
 
 
