@@ -10,9 +10,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Every code an [`EngineError`] can carry, sorted. Python maps each of them to an exception.
-pub const ERROR_CODES: &[&str] =
-    &["engine.bad_request", "engine.cancelled", "engine.forked", "engine.internal"];
+mod codes;
+
+pub use codes::ERROR_CODES;
 
 /// A failed job or call. Cheap to clone, so that every waiter gets the same one.
 #[derive(Clone, Debug)]
@@ -86,6 +86,18 @@ impl Error for EngineError {
     }
 }
 
+macro_rules! from_crate_errors {
+    ($($crate_error:ty),+ $(,)?) => {$(
+        impl From<$crate_error> for EngineError {
+            fn from(error: $crate_error) -> Self {
+                Self::wrap(error.code(), error)
+            }
+        }
+    )+};
+}
+
+from_crate_errors!(format::FormatError, sealing::SealError, sendstream::StreamError, store::StoreError);
+
 /// Joins an error with its causes, leaving out those whose text the outer one already tells.
 fn text_with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -102,51 +114,4 @@ fn text_with_causes(error: &(dyn Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("cannot read {name}")]
-    struct Outer {
-        name: &'static str,
-        source: std::io::Error,
-    }
-
-    fn outer() -> Outer {
-        Outer { name: "part 7", source: std::io::Error::other("disk is gone") }
-    }
-
-    #[test]
-    fn a_wrapped_error_keeps_its_text_its_source_and_survives_a_clone() {
-        let error = EngineError::wrap("store.io", outer()).with("key", "data/x").with("key", "later");
-        let copy = error.clone();
-        assert_eq!(copy.to_string(), "cannot read part 7: disk is gone");
-        assert_eq!(copy.source().map(ToString::to_string).as_deref(), Some("disk is gone"));
-        assert_eq!(copy.context["key"], "data/x");
-        assert_eq!(copy.code, "store.io");
-    }
-
-    #[test]
-    fn a_flattened_error_tells_its_causes_once() {
-        assert_eq!(EngineError::from_cause("store.io", &outer()).message, "cannot read part 7: disk is gone");
-        let told = std::io::Error::other("plain");
-        assert_eq!(EngineError::from_cause("store.io", &told).message, "plain");
-    }
-
-    #[test]
-    fn codes_are_sorted_unique_and_well_formed() {
-        assert!(ERROR_CODES.windows(2).all(|pair| pair[0] < pair[1]), "{ERROR_CODES:?}");
-        for code in ERROR_CODES {
-            let (area, kind) = code.split_once('.').expect("area.kind");
-            assert!(["engine", "format", "seal", "store", "stream"].contains(&area), "{code}");
-            assert!(
-                !kind.is_empty()
-                    && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
-                "{code}"
-            );
-        }
-        for own in [EngineError::cancelled("x"), EngineError::bad_request("x"), EngineError::internal("x")] {
-            assert!(ERROR_CODES.contains(&own.code.as_ref()), "{}", own.code);
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,73 @@
 
 pub mod error;
 pub mod job;
+pub mod request;
 
+mod buffers;
+mod manifests;
+mod push;
+mod repository;
+mod restore;
+mod store_jobs;
+mod wake;
+
+use std::os::fd::OwnedFd;
+
+use serde_json::Value;
+
+pub use buffers::{Layout, SMALLEST_BUDGET_BYTES};
 pub use error::{ERROR_CODES, EngineError};
 pub use job::{JobContext, JobHandle};
+pub use push::{SourceExit, SourceExitSender};
+
+use request::{PushRequest, RestoreRequest, StoreRequest};
+
+/// Threads that wait for the network; sealing and opening have a pool of their own.
+const NETWORK_THREADS: usize = 2;
+
+/// A push that runs: its job, and where to report how the source ended.
+#[derive(Clone, Debug)]
+pub struct PushHandle {
+    /// The job.
+    pub job: JobHandle,
+    /// The commit waits for this word.
+    pub source: SourceExitSender,
+}
+
+/// Starts a push of the stream that `source` yields after `head` (bytes that the caller has read from it already).
+#[must_use]
+pub fn start_push(request: PushRequest, head: Vec<u8>, source: OwnedFd) -> PushHandle {
+    let (sender, exit) = push::source_exit_channel();
+    let job = job::spawn("push", NETWORK_THREADS, |context| push::run(request, head, source, exit, context));
+    PushHandle { job, source: sender }
+}
+
+/// Starts a restore that writes the send stream to `sink`.
+#[must_use]
+pub fn start_restore(request: RestoreRequest, sink: OwnedFd) -> JobHandle {
+    job::spawn("restore", NETWORK_THREADS, |context| restore::run(request, sink, context))
+}
+
+/// Starts a look at a store.
+#[must_use]
+pub fn start_store(request: StoreRequest) -> JobHandle {
+    job::spawn("store", NETWORK_THREADS, |context| store_jobs::run(request, context))
+}
+
+/// What the first 312 bytes of a send stream say, as JSON.
+///
+/// # Errors
+/// `stream.*` when it is none, or one that can't be backed up (compound, resuming, redacted, deduplicated).
+pub fn parse_begin(head: &[u8]) -> Result<Value, EngineError> {
+    let begin = sendstream::Begin::parse(head)?;
+    begin.refuse_unsupported()?;
+    Ok(Value::Object(push::begin_json(&begin)))
+}
+
+/// Checks recipients and gives each in its one spelling.
+///
+/// # Errors
+/// `seal.*` naming the recipient that is none.
+pub fn check_recipients(lines: &[String]) -> Result<Vec<String>, EngineError> {
+    Ok(sealing::Recipients::parse(lines)?.canonical())
+}

@@ -1,0 +1,197 @@
+//! Cuts the parsed stream into parts and lays each out for sealing.
+//!
+//! A part ends only where the stream could be resumed: behind a WRITE, or before an OBJECT record.
+//! A stretch without such a border makes its part longer than aimed at, never cut elsewhere.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use sealing::{PartSeal, Recipients};
+use sendstream::{Border, HEADER_BYTES, Record, Sink};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::part_size::PartSizeRule;
+use super::piece::{PartEnd, PieceFill, PlainPiece};
+use crate::buffers::{Buffer, BufferPool};
+use crate::error::EngineError;
+
+/// An age header this large comes from far too many recipients.
+const LARGEST_HEADER_BYTES: usize = 64 << 10;
+/// Level of zstd: the fastest that still finds repeats over a whole record.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Where the cutter takes buffers from and hands pieces to.
+#[derive(Clone)]
+pub(crate) struct PieceLine {
+    pub(crate) pool: Arc<BufferPool>,
+    pub(crate) pieces: Sender<PlainPiece>,
+    pub(crate) runtime: Handle,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl PieceLine {
+    fn take_buffer(&self) -> Result<Buffer, EngineError> {
+        let taken = self.runtime.block_on(self.cancel.run_until_cancelled(self.pool.take()));
+        taken.ok_or_else(|| EngineError::cancelled("stopped while waiting for the store"))
+    }
+
+    fn hand_on(&self, piece: PlainPiece) -> Result<(), EngineError> {
+        self.pieces.send(piece).map_err(|_| EngineError::cancelled("the upload has ended"))
+    }
+}
+
+/// The stream's [`Sink`]: every byte goes into exactly one part.
+pub(crate) struct Cutter {
+    line: PieceLine,
+    recipients: Arc<Recipients>,
+    rule: PartSizeRule,
+    compress: bool,
+    next_number: u32,
+    position: u64,
+    part: Option<OpenPart>,
+}
+
+struct OpenPart {
+    number: u32,
+    offset: u64,
+    body: Body,
+}
+
+enum Body {
+    Plain(PartWriter),
+    Zstd(Box<zstd::stream::write::Encoder<'static, PartWriter>>),
+}
+
+impl Cutter {
+    pub(crate) fn new(
+        line: PieceLine,
+        recipients: Arc<Recipients>,
+        rule: PartSizeRule,
+        compress: bool,
+    ) -> Self {
+        Self { line, recipients, rule, compress, next_number: 0, position: 0, part: None }
+    }
+
+    /// Ends the last part, once the stream was read to its end.
+    pub(crate) fn finish(mut self) -> Result<(), EngineError> {
+        self.end_part()
+    }
+
+    fn begin_part(&mut self) -> Result<OpenPart, EngineError> {
+        let number = self.next_number;
+        self.next_number += 1;
+        let writer = PartWriter::new(self.line.clone(), &self.recipients, number)?;
+        let body = if self.compress {
+            let encoder = zstd::stream::write::Encoder::new(writer, ZSTD_LEVEL).map_err(from_io)?;
+            Body::Zstd(Box::new(encoder))
+        } else {
+            Body::Plain(writer)
+        };
+        Ok(OpenPart { number, offset: self.position, body })
+    }
+
+    fn end_part(&mut self) -> Result<(), EngineError> {
+        let Some(part) = self.part.take() else { return Ok(()) };
+        let writer = match part.body {
+            Body::Plain(writer) => writer,
+            Body::Zstd(encoder) => encoder.finish().map_err(from_io)?,
+        };
+        writer.finish(PartEnd { stream_offset: part.offset, stream_length: self.position - part.offset })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        let mut part = match self.part.take() {
+            Some(part) => part,
+            None => self.begin_part()?,
+        };
+        match &mut part.body {
+            Body::Plain(writer) => writer.put(bytes)?,
+            Body::Zstd(encoder) => encoder.write_all(bytes).map_err(from_io)?,
+        }
+        self.part = Some(part);
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Sink for Cutter {
+    type Error = EngineError;
+
+    fn record(
+        &mut self,
+        record: &Record,
+        header: &[u8; HEADER_BYTES],
+        border_before: Option<Border>,
+    ) -> Result<(), EngineError> {
+        if let (Some(_), Some(part)) = (border_before, &self.part) {
+            let record_bytes = HEADER_BYTES as u64 + record.payload_len;
+            if !self.rule.fits(part.number.into(), self.position - part.offset, record_bytes) {
+                self.end_part()?;
+            }
+        }
+        self.put(header)
+    }
+
+    fn payload(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        self.put(bytes)
+    }
+}
+
+/// Writes one part's (perhaps compressed) bytes into pieces.
+struct PartWriter {
+    line: PieceLine,
+    seal: Arc<PartSeal>,
+    number: u32,
+    fill: PieceFill,
+}
+
+impl PartWriter {
+    fn new(line: PieceLine, recipients: &Recipients, number: u32) -> Result<Self, EngineError> {
+        let seal = Arc::new(PartSeal::new(recipients)?);
+        let header_bytes = seal.header().len();
+        if header_bytes > LARGEST_HEADER_BYTES {
+            return Err(EngineError::bad_request(format!(
+                "the recipients make an age header of {header_bytes} bytes: name fewer (the limit is {LARGEST_HEADER_BYTES})"
+            )));
+        }
+        let fill = PieceFill::first(line.take_buffer()?, line.pool.layout(), seal.header());
+        Ok(Self { line, seal, number, fill })
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) -> Result<(), EngineError> {
+        while !bytes.is_empty() {
+            if self.fill.is_full() {
+                let following = self.fill.following(self.line.take_buffer()?, self.line.pool.layout());
+                let full = std::mem::replace(&mut self.fill, following);
+                self.line.hand_on(full.finish(self.number, Arc::clone(&self.seal), None))?;
+            }
+            bytes = &bytes[self.fill.fill(bytes)..];
+        }
+        Ok(())
+    }
+
+    fn finish(self, end: PartEnd) -> Result<(), EngineError> {
+        self.line.hand_on(self.fill.finish(self.number, self.seal, Some(end)))
+    }
+}
+
+impl Write for PartWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Gets back the engine's error that went through zstd's writer.
+fn from_io(error: io::Error) -> EngineError {
+    match error.downcast::<EngineError>() {
+        Ok(inner) => inner,
+        Err(error) => EngineError::from_cause("engine.compression", &error),
+    }
+}

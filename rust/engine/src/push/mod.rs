@@ -1,0 +1,178 @@
+//! Push: one send stream from a file descriptor into the store, as one committed backup.
+//!
+//! read, check and cut (a thread) -> seal (every core) -> upload (tokio) -> commit. One memory budget bounds all.
+//! Whatever fails before the manifest is sent leaves nothing behind that anything would list or count.
+
+mod commit;
+mod cutter;
+mod describe;
+mod part_size;
+mod piece;
+mod pipeline;
+mod reader;
+mod sealer;
+mod source_exit;
+mod throttle;
+mod upload;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use format::{Compression, Manifest};
+use sealing::Recipients;
+use serde_json::{Value, json};
+use store::{ObjectStore, PutOptions};
+
+pub use source_exit::{SourceExit, SourceExitSender};
+
+pub(crate) use describe::begin as begin_json;
+pub(crate) use source_exit::{SourceExitReceiver, channel as source_exit_channel};
+
+use self::commit::Draft;
+use self::pipeline::Pipeline;
+use self::upload::Uploader;
+use crate::error::EngineError;
+use crate::job::{JobContext, JobResult};
+use crate::repository;
+use crate::request::PushRequest;
+
+/// How long a commit that has begun may go on after the job was cancelled.
+const COMMIT_GRACE: Duration = Duration::from_secs(20);
+
+/// Runs a push; the report names the committed backup.
+///
+/// # Errors
+/// `stream.*`, `seal.*`, `store.*`, `format.*`, `engine.source_failed`, `engine.cancelled` and the like;
+/// nothing is committed then.
+pub(crate) async fn run(
+    request: PushRequest,
+    head: Vec<u8>,
+    source: OwnedFd,
+    exit: SourceExitReceiver,
+    context: JobContext,
+) -> JobResult {
+    let started = Instant::now();
+    let recipients = Arc::new(Recipients::parse(&request.recipients)?);
+    let mut pipeline = Pipeline::start(&request, head, source, Arc::clone(&recipients), &context)?;
+    let result = Push { request: &request, recipients, exit, context: &context }.run(&mut pipeline).await;
+    pipeline.stop();
+    let (manifest, store) = match result {
+        Err(error) if error.is_cancelled() && context.cancel.is_cancelled() => {
+            return Err(context.cancelled_error());
+        }
+        other => other?,
+    };
+    context.progress.set_requests(store.requests().total());
+    tracing::info!(id = %manifest.id, parts = manifest.parts.len(), stream_bytes = manifest.stream_length, "committed");
+    report(&manifest, store.as_ref(), started.elapsed())
+}
+
+fn report(manifest: &Manifest, store: &dyn ObjectStore, took: Duration) -> Result<Value, EngineError> {
+    Ok(json!({
+        "id": manifest.id.to_string(),
+        "manifest_key": manifest.key()?,
+        "repository": manifest.repository,
+        "stream_bytes": manifest.stream_length,
+        "sealed_bytes": manifest.parts.iter().map(|part| part.sealed_length).sum::<u64>(),
+        "parts": manifest.parts.len(),
+        "seconds": { "total": took.as_secs_f64() },
+        "requests": store.requests(),
+    }))
+}
+
+struct Push<'a> {
+    request: &'a PushRequest,
+    recipients: Arc<Recipients>,
+    exit: SourceExitReceiver,
+    context: &'a JobContext,
+}
+
+impl Push<'_> {
+    async fn run(mut self, pipeline: &mut Pipeline) -> Result<(Manifest, Arc<dyn ObjectStore>), EngineError> {
+        let begun = pipeline.begun().await;
+        let begin = match begun {
+            Ok(begin) => begin,
+            Err(error) => return Err(self.exit.explain(error).await),
+        };
+        describe::check_begin(&begin, self.request)?;
+        let draft = self.unless_cancelled(self.open()).await?;
+        let result = self.carry(&draft, pipeline).await;
+        match result {
+            Ok(manifest) => {
+                self.commit(&draft, &manifest).await?;
+                Ok((manifest, draft.store))
+            }
+            Err(error) => {
+                pipeline.stop();
+                draft.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Draft, EngineError> {
+        let store = store::open(&self.request.store).await?;
+        let class = self.request.storage_class.manifest.as_deref();
+        let repository = match &self.request.repository_id {
+            Some(id) => repository::check_same(store.as_ref(), id.parse()?).await?,
+            None => repository::open_or_create(store.as_ref(), class).await?.0,
+        };
+        describe::draft(store, repository, self.request, Arc::clone(&self.recipients))
+    }
+
+    /// Everything before the commit: cancelling is obeyed at any moment.
+    async fn carry(&mut self, draft: &Draft, pipeline: &mut Pipeline) -> Result<Manifest, EngineError> {
+        self.context.progress.set_stage("uploading");
+        self.unless_cancelled(draft.announce(self.request)).await?;
+        let uploader = self.uploader(draft);
+        let stored = uploader.run(&mut pipeline.sealed).await;
+        let summary = pipeline.summary(stored.is_err()).await;
+        // The stage that failed first has the cause; a broken reader only closes the channel to the uploader.
+        let (stored, summary) = match (stored, summary) {
+            (Err(error), _) => return Err(error),
+            (Ok(_), Err(error)) => return Err(self.exit.explain(error).await),
+            (Ok(stored), Ok(summary)) => (stored, summary),
+        };
+        self.context.progress.set_stage("waiting for the source");
+        let cancel = &self.context.cancel;
+        let ended = cancel.run_until_cancelled(self.exit.success()).await;
+        ended.unwrap_or_else(|| Err(self.context.cancelled_error()))?;
+        self.context.progress.set_stage("committing");
+        self.unless_cancelled(draft.prepare(self.request, &summary, stored)).await
+    }
+
+    async fn commit(&self, draft: &Draft, manifest: &Manifest) -> Result<(), EngineError> {
+        let too_late = async {
+            self.context.cancel.cancelled().await;
+            tokio::time::sleep(COMMIT_GRACE).await;
+        };
+        let result = tokio::select! {
+            biased;
+            result = draft.commit(manifest) => result,
+            () = too_late => Err(EngineError::cancelled("stopped while the manifest was on its way")),
+        };
+        result.map_err(|error| error.with("id", manifest.id).with("may_be_committed", true))
+    }
+
+    fn uploader(&self, draft: &Draft) -> Uploader {
+        let compressed = self.request.compression != Compression::None;
+        let keys = draft.keys.clone();
+        let options =
+            PutOptions { storage_class: self.request.storage_class.data.clone(), ..PutOptions::default() };
+        Uploader {
+            store: Arc::clone(&draft.store),
+            options,
+            part_key: Box::new(move |number, attempt| Ok(keys.part_key(number, attempt, compressed)?)),
+            context: self.context.clone(),
+        }
+    }
+
+    async fn unless_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        let done = self.context.cancel.run_until_cancelled(work).await;
+        done.unwrap_or_else(|| Err(self.context.cancelled_error()))
+    }
+}

@@ -1,0 +1,133 @@
+//! The stages of a push that run on threads of their own: reading (with checking and cutting) and sealing.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use format::Compression;
+use sealing::Recipients;
+use sendstream::{Begin, StreamSummary};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::cutter::{Cutter, PieceLine};
+use super::part_size::PartSizeRule;
+use super::reader::Source;
+use super::sealer::{SealResult, Sealer};
+use super::throttle::Throttle;
+use crate::buffers::{BufferPool, Layout};
+use crate::error::EngineError;
+use crate::job::JobContext;
+use crate::request::PushRequest;
+use crate::wake;
+
+/// The running stages; dropping it does not stop them, [`Pipeline::stop`] does.
+pub(crate) struct Pipeline {
+    begin: Option<oneshot::Receiver<Begin>>,
+    summary: Option<oneshot::Receiver<Result<StreamSummary, EngineError>>>,
+    /// Sealed pieces, in stream order; an error is the last one.
+    pub(crate) sealed: UnboundedReceiver<SealResult>,
+    stop: CancellationToken,
+}
+
+impl Pipeline {
+    pub(crate) fn start(
+        request: &PushRequest,
+        head: Vec<u8>,
+        descriptor: OwnedFd,
+        recipients: Arc<Recipients>,
+        context: &JobContext,
+    ) -> Result<Self, EngineError> {
+        let pool = BufferPool::new(Layout::for_budget(request.memory_budget_bytes)?);
+        let stop = context.cancel.child_token();
+        let (pieces, plain) = mpsc::channel();
+        let (sealed_out, sealed) = tokio::sync::mpsc::unbounded_channel();
+        let sealer = Sealer::new(0, pool.layout().piece_bytes)?;
+        start_thread("zpb-sealing", context, move || sealer.run(&plain, &sealed_out))?;
+        let runtime = tokio::runtime::Handle::current();
+        let line = PieceLine { pool, pieces, runtime, cancel: stop.clone() };
+        let source = Source {
+            head,
+            descriptor,
+            cancelled: wake::on_cancel(&stop)?,
+            throttle: Throttle::new(request.limit_upload_bytes_per_second),
+        };
+        let reading = Reading {
+            source,
+            line,
+            recipients,
+            rule: PartSizeRule::new(request.part_size_bytes, request.estimated_stream_bytes),
+            compress: request.compression != Compression::None,
+            context: context.clone(),
+        };
+        let (begin_out, begin) = oneshot::channel();
+        let (summary_out, summary) = oneshot::channel();
+        // A closed channel means that the job is over for a reason of its own.
+        let reading = move || drop(summary_out.send(reading.run(begin_out)));
+        start_thread("zpb-reading", context, reading)?;
+        Ok(Self { begin: Some(begin), summary: Some(summary), sealed, stop })
+    }
+
+    /// What stream it is, or why there is none.
+    pub(crate) async fn begun(&mut self) -> Result<Begin, EngineError> {
+        if let Some(begin) = self.begin.take()
+            && let Ok(begin) = begin.await
+        {
+            return Ok(begin);
+        }
+        match self.summary(false).await {
+            Err(error) => Err(error),
+            Ok(_) => Err(EngineError::internal("the stream ended before it began")),
+        }
+    }
+
+    /// Waits for the reader's result; tells it to stop first when nobody needs the rest.
+    pub(crate) async fn summary(&mut self, stop_first: bool) -> Result<StreamSummary, EngineError> {
+        if stop_first {
+            self.stop();
+        }
+        match self.summary.take() {
+            Some(summary) => {
+                summary.await.unwrap_or_else(|_| Err(EngineError::internal("the reading thread broke")))
+            }
+            None => Err(EngineError::internal("the reader's result was taken twice")),
+        }
+    }
+
+    /// Ends the stages: nobody needs what they would still yield.
+    pub(crate) fn stop(&mut self) {
+        self.stop.cancel();
+        self.sealed.close();
+    }
+}
+
+fn start_thread(
+    name: &str,
+    context: &JobContext,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, EngineError> {
+    let log = context.clone();
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || log.log_here(work));
+    started.map_err(|error| EngineError::internal(format!("starting thread {name}: {error}")))
+}
+
+/// Everything the reading thread works with.
+struct Reading {
+    source: Source,
+    line: PieceLine,
+    recipients: Arc<Recipients>,
+    rule: PartSizeRule,
+    compress: bool,
+    context: JobContext,
+}
+
+impl Reading {
+    fn run(mut self, begun: oneshot::Sender<Begin>) -> Result<StreamSummary, EngineError> {
+        let begin = self.source.read_begin(&self.line)?;
+        // Nobody waiting means that the job is over; the next take of a buffer will say so.
+        let _ = begun.send(begin);
+        let cutter = Cutter::new(self.line.clone(), self.recipients, self.rule, self.compress);
+        self.source.read_all(cutter, &self.line, &self.context)
+    }
+}

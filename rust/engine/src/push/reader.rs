@@ -1,0 +1,112 @@
+//! Reads the source: file descriptor -> scanner (every checksum) -> cutter.
+//!
+//! Runs on its own thread, because a pipe from `zfs send` may be silent for an hour.
+//! Waiting is one poll on the source and on a pipe that cancellation closes, so stopping needs no time-out.
+
+use std::io::PipeReader;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sendstream::{Begin, HEADER_BYTES, ScanError, Scanner, StreamError, StreamSummary};
+
+use super::cutter::{Cutter, PieceLine};
+use super::throttle::Throttle;
+use crate::error::EngineError;
+use crate::job::JobContext;
+
+/// Bytes read at once: small enough to stay in a core's cache until the cutter has copied them.
+const READ_BYTES: usize = 256 << 10;
+
+/// The source of a push.
+pub(crate) struct Source {
+    /// Bytes that the caller has read from the descriptor already.
+    pub(crate) head: Vec<u8>,
+    pub(crate) descriptor: OwnedFd,
+    /// Readable when the job is cancelled.
+    pub(crate) cancelled: PipeReader,
+    pub(crate) throttle: Throttle,
+}
+
+impl Source {
+    /// Reads the 312 bytes of BEGIN (they stay in `head` for [`Source::read_all`]) and says what stream it is.
+    pub(crate) fn read_begin(&mut self, line: &PieceLine) -> Result<Begin, EngineError> {
+        let mut scratch = [0; HEADER_BYTES];
+        while self.head.len() < HEADER_BYTES {
+            let missing = HEADER_BYTES - self.head.len();
+            match self.read_some(&mut scratch[..missing], line)? {
+                0 if self.head.is_empty() => return Err(empty_source()),
+                0 => return Err(StreamError::Truncated { at: self.head.len() as u64 }.into()),
+                count => self.head.extend_from_slice(&scratch[..count]),
+            }
+        }
+        let begin = Begin::parse(&self.head)?;
+        begin.refuse_unsupported()?;
+        Ok(begin)
+    }
+
+    /// Reads to the end of the source; every byte has been checked and handed to the cutter then.
+    pub(crate) fn read_all(
+        mut self,
+        mut cutter: Cutter,
+        line: &PieceLine,
+        context: &JobContext,
+    ) -> Result<StreamSummary, EngineError> {
+        let mut scanner = Scanner::new();
+        let head = std::mem::take(&mut self.head);
+        feed(&mut scanner, &head, &mut cutter)?;
+        let mut scratch = vec![0; READ_BYTES];
+        loop {
+            let most = self.throttle.most_bytes(READ_BYTES);
+            let count = self.read_some(&mut scratch[..most], line)?;
+            if count == 0 {
+                break;
+            }
+            feed(&mut scanner, &scratch[..count], &mut cutter)?;
+            context.progress.add_stream_bytes(count as u64);
+            self.throttle.spend(count, line)?;
+        }
+        let summary = scanner.finish()?;
+        cutter.finish()?;
+        Ok(summary)
+    }
+
+    fn read_some(&self, into: &mut [u8], line: &PieceLine) -> Result<usize, EngineError> {
+        loop {
+            if line.cancel.is_cancelled() {
+                return Err(EngineError::cancelled("stopped while reading the stream"));
+            }
+            let mut waits = [
+                PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.cancelled.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut waits, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(read_failed(errno)),
+            }
+            if waits[0].revents().is_none_or(PollFlags::is_empty) {
+                continue;
+            }
+            match nix::unistd::read(self.descriptor.as_fd(), into) {
+                Ok(count) => return Ok(count),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(errno) => return Err(read_failed(errno)),
+            }
+        }
+    }
+}
+
+fn feed(scanner: &mut Scanner, bytes: &[u8], cutter: &mut Cutter) -> Result<(), EngineError> {
+    scanner.feed(bytes, cutter).map_err(|error| match error {
+        ScanError::Stream(error) => error.into(),
+        ScanError::Sink(error) => error,
+    })
+}
+
+fn empty_source() -> EngineError {
+    EngineError::new("stream.truncated", "the source ended before its first byte: nothing was sent")
+}
+
+fn read_failed(errno: Errno) -> EngineError {
+    EngineError::from_cause("engine.source_read", &errno).with("what", "reading the send stream")
+}

@@ -1,0 +1,171 @@
+//! Fetches sealed bytes ahead of need, in order, within the memory budget.
+//!
+//! Buffers are taken in stream order by one loop, so the piece that is needed next always has one and nothing can
+//! lock up. A body that breaks off is asked for again from the byte where it broke.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use format::Part;
+use futures::StreamExt;
+use sealing::SEALED_CHUNK_BYTES;
+use store::{ObjectStore, StoreError};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
+use crate::buffers::{Buffer, BufferPool};
+use crate::error::EngineError;
+use crate::job::JobContext;
+
+/// How often in a row a body may break off without a single byte.
+const FRUITLESS_TRIES: u32 = 6;
+/// The first pause between tries; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Where a piece's bytes begin in its buffer: before them is room for the chunk that the last piece left open.
+pub(super) const FRONT_BYTES: usize = SEALED_CHUNK_BYTES;
+
+/// Sealed bytes of one part, or of a stretch of it.
+#[derive(Debug)]
+pub(super) struct FetchedPiece {
+    pub(super) part: Arc<Part>,
+    pub(super) buffer: Buffer,
+    /// Bytes at [`FRONT_BYTES`].
+    pub(super) length: usize,
+    pub(super) first: bool,
+    pub(super) last: bool,
+}
+
+/// A piece that is under way.
+pub(super) type Promise = oneshot::Receiver<Result<FetchedPiece, EngineError>>;
+
+/// Fetches all parts, one promise a piece, in stream order; ends early when nobody takes them.
+pub(super) async fn fetch_all(
+    store: Arc<dyn ObjectStore>,
+    parts: Vec<Arc<Part>>,
+    pool: Arc<BufferPool>,
+    promises: UnboundedSender<Promise>,
+    context: JobContext,
+) {
+    let piece_bytes = pool.layout().piece_bytes as u64;
+    for part in parts {
+        let mut offset = 0;
+        while offset < part.sealed_length {
+            let Some(buffer) = context.cancel.run_until_cancelled(pool.take()).await else { return };
+            let end = part.sealed_length.min(offset + piece_bytes);
+            let piece = WantedPiece { part: Arc::clone(&part), offset, end };
+            let (keep, promise) = oneshot::channel();
+            if promises.send(promise).is_err() {
+                return;
+            }
+            let (store, context) = (Arc::clone(&store), context.clone());
+            tokio::spawn(async move {
+                let work = piece.fetch(store.as_ref(), buffer, &context);
+                let done = context.cancel.run_until_cancelled(work).await;
+                // Nobody waiting any more means that the job is ending for a reason of its own.
+                let _ = keep.send(done.unwrap_or_else(|| Err(context.cancelled_error())));
+            });
+            offset = end;
+        }
+    }
+}
+
+struct WantedPiece {
+    part: Arc<Part>,
+    offset: u64,
+    end: u64,
+}
+
+impl WantedPiece {
+    async fn fetch(
+        self,
+        store: &dyn ObjectStore,
+        mut buffer: Buffer,
+        context: &JobContext,
+    ) -> Result<FetchedPiece, EngineError> {
+        let length =
+            usize::try_from(self.end - self.offset).map_err(|_| EngineError::internal("piece too long"))?;
+        let mut filled = 0;
+        let mut fruitless = 0;
+        while filled < length {
+            let into = &mut buffer.bytes_mut()[FRONT_BYTES + filled..FRONT_BYTES + length];
+            let (count, ended) = self.read_from(store, filled as u64, into).await;
+            context.progress.add_sealed_bytes(count as u64);
+            filled += count;
+            fruitless = if count > 0 { 0 } else { fruitless + 1 };
+            match ended {
+                Ok(()) if count > 0 => {}
+                Ok(()) => return Err(damaged(&self.part, "its body ends before its length")),
+                Err(error) if !is_passing(&error) || fruitless == FRUITLESS_TRIES => {
+                    return Err(name_part(error, &self.part));
+                }
+                Err(error) => {
+                    tracing::warn!(key = %self.part.key, %error, "download broke off, going on from there");
+                    tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(fruitless)).await;
+                }
+            }
+        }
+        let last = self.end == self.part.sealed_length;
+        Ok(FetchedPiece { part: self.part, buffer, length, first: self.offset == 0, last })
+    }
+
+    /// Reads into `into` until it is full or the body ends; says how many bytes came and how it ended.
+    async fn read_from(
+        &self,
+        store: &dyn ObjectStore,
+        skip: u64,
+        into: &mut [u8],
+    ) -> (usize, Result<(), StoreError>) {
+        let range = self.offset + skip..self.end;
+        let mut download = match store.get(&self.part.key, Some(range)).await {
+            Ok(download) => download,
+            Err(error) => return (0, Err(error)),
+        };
+        let mut filled = 0;
+        while let Some(chunk) = download.chunks.next().await {
+            let chunk: Bytes = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => return (filled, Err(error)),
+            };
+            let take = chunk.len().min(into.len() - filled);
+            into[filled..filled + take].copy_from_slice(&chunk[..take]);
+            filled += take;
+        }
+        (filled, Ok(()))
+    }
+}
+
+/// Whether asking again may help; the SDK has tried each single request already.
+fn is_passing(error: &StoreError) -> bool {
+    matches!(
+        error.code(),
+        "store.unreachable" | "store.stalled" | "store.throttled" | "store.io" | "store.other"
+    )
+}
+
+/// The store's error on a part, in the words of somebody who restores.
+pub(crate) fn name_part(error: StoreError, part: &Part) -> EngineError {
+    if error.code() == "store.not_found" {
+        return EngineError::new(
+            "engine.part_missing",
+            format!(
+                "part {} is missing in the store: {}; the backup can't be restored, choose another one (`list`)",
+                part.number, part.key
+            ),
+        )
+        .with("key", &part.key);
+    }
+    EngineError::from(error).with("key", &part.key)
+}
+
+/// A part that is not what its manifest says.
+pub(crate) fn damaged(part: &Part, how: &str) -> EngineError {
+    EngineError::new(
+        "engine.part_damaged",
+        format!(
+            "part {} is damaged: {how}: {}; the backup can't be restored from here, choose another one (`list`) or another copy of the store",
+            part.number, part.key
+        ),
+    )
+    .with("key", &part.key)
+}

@@ -1,0 +1,64 @@
+//! What is committed: from one LIST of `manifests/`, and from the manifests themselves where asked.
+
+use std::sync::Arc;
+
+use format::{ManifestKey, TOMBSTONE, manifest_prefix, parse_manifest_key};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use store::ObjectStore;
+
+use crate::error::EngineError;
+use crate::manifests::read_manifest;
+use crate::repository;
+
+/// How many manifests are read at once.
+const READS_AT_ONCE: usize = 16;
+
+/// Lists committed backups, oldest first within a dataset.
+pub(super) async fn list(
+    store: &dyn ObjectStore,
+    source: Option<&str>,
+    dataset: Option<&str>,
+) -> Result<Value, EngineError> {
+    let repository = repository::read(store).await?;
+    let prefix = manifest_prefix(source, dataset)?;
+    let mut backups = Vec::new();
+    for object in store.list(&prefix).await? {
+        if object.length <= TOMBSTONE.len() as u64 {
+            continue;
+        }
+        match parse_manifest_key(&object.key) {
+            Ok(key) => backups.push(entry(&object.key, &key)),
+            Err(error) => tracing::warn!(key = object.key, %error, "not the name of a manifest, left alone"),
+        }
+    }
+    Ok(json!({
+        "repository": repository.map(|repository| json!({ "id": repository.id })),
+        "backups": backups,
+    }))
+}
+
+fn entry(stored: &str, key: &ManifestKey) -> Value {
+    json!({
+        "key": stored,
+        "source": key.source,
+        "dataset": key.dataset,
+        "folder": key.folder,
+        "id": key.id,
+        "level": key.id.level,
+        "created": key.id.created,
+        "snapshot_guid": key.id.snapshot_guid.to_string(),
+        "nonce": key.id.nonce,
+        "parent_nonce": key.parent_nonce.map_or_else(|| "0".to_owned(), |nonce| nonce.to_string()),
+    })
+}
+
+/// Reads manifests, several at once, in the order asked for.
+pub(super) async fn manifests(store: &Arc<dyn ObjectStore>, keys: &[String]) -> Result<Value, EngineError> {
+    let reads = keys.iter().map(|key| async move {
+        let (manifest, _) = read_manifest(store.as_ref(), key).await?;
+        Ok::<_, EngineError>(manifest)
+    });
+    let manifests: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+    Ok(json!({ "manifests": manifests }))
+}
