@@ -51,6 +51,11 @@ class History:
         """The snapshot or bookmark of `backup` that is still here, if any."""
         return self._bases.get(backup.snapshot_guid)
 
+    def is_bookmark(self, point: Point) -> bool:
+        """Whether only a bookmark of this snapshot is left here."""
+        base = self._bases.get(point.guid)
+        return base is not None and base.is_bookmark
+
     def is_older(self, backup: Backup, target: Point) -> bool:
         """Whether the snapshot of `backup` is here and strictly older than `target`."""
         base = self.base(backup)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from zfs_push_backups.errors import InternalError, NoBase
+from zfs_push_backups.errors import InternalError, NoBase, ZfsError
 from zfs_push_backups.plan.history import Base, History
 from zfs_push_backups.plan.listing import Backup
 from zfs_push_backups.plan.snapshots import Point
@@ -76,16 +76,29 @@ class Decision:
 
 
 def decide(history: History, target: Point, wish: Wish) -> Decision:
-    """What to send of `target`. Raises NoBase when an explicit level has nothing to stand on."""
+    """What to send of `target`.
+
+    Raises NoBase when an explicit level has nothing to stand on, ZfsError when `target` is a bookmark (a floor, see
+    `floor`) that would have to be sent again.
+    """
     if wish.level is None:
-        return _auto(history, target, wish)
-    if wish.level == 0:
-        return _explicit_full(history, target, wish)
-    return _explicit(history, target, wish.level, wish)
+        decision = _auto(history, target, wish)
+    elif wish.level == 0:
+        decision = _explicit_full(history, target, wish)
+    else:
+        decision = _explicit(history, target, wish.level, wish)
+    if decision.kind is not Kind.UP_TO_DATE and history.is_bookmark(target):
+        raise ZfsError(
+            f"nothing to send of {history.dataset}: {target.name!r} is only a bookmark, and nothing newer matches"
+            f" ({'; '.join(decision.reasons)})",
+            hint="take a new snapshot, or name an older one with --snapshot",
+            code="zfs.no_snapshot",
+        )
+    return decision
 
 
 def floor(history: History, level: int | None) -> Point | None:
-    """The newest snapshot that a choice for `level` (None: auto) must not fall behind, or None."""
+    """The newest committed snapshot or bookmark that a choice for `level` (None: auto) must not fall behind, if any."""
     if level == 0:
         return None
     members = history.members

@@ -122,7 +122,8 @@ def choose(
     the daily of the 2nd. Whoever wants every hour sent writes a pattern that matches only the hourly ones.
 
     `floor` is the newest snapshot that is committed already (see levels.floor): older matches are left out, as sending
-    them would branch the chain; if nothing newer matches, the floor itself is the choice ('up to date').
+    them would branch the chain; if nothing newer matches, the floor itself is the choice ('up to date'; it may be
+    a bookmark).
     `same_as` names the snapshot chosen for the parent dataset: it is taken if this dataset has it, so that a tree is of
     one moment. Raises ZfsError if nothing matches.
     """

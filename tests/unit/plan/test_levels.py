@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from property.plan_builders import DATASET, NOON, PINS, Snap, backup, snap
-from zfs_push_backups.errors import InternalError, NoBase
+from zfs_push_backups.errors import InternalError, NoBase, ZfsError
 from zfs_push_backups.plan.history import History
 from zfs_push_backups.plan.levels import Decision, Kind, Wish, decide, floor
 from zfs_push_backups.plan.listing import Backup
@@ -169,3 +169,12 @@ def test_the_floor_is_what_a_choice_must_not_fall_behind() -> None:
     assert floor(history([FULL, ONE, TWO]), 1) is S[1]
     assert floor(history([FULL, ONE]), 2) is S[1]
     assert floor(history([]), None) is None
+
+
+def test_a_bookmark_is_up_to_date_but_cannot_be_sent_again() -> None:
+    marked = history([FULL], [], [S[0]])
+    bottom = floor(marked, None)
+    assert bottom is S[0]
+    assert decide(marked, bottom, wish()).kind is Kind.UP_TO_DATE
+    with pytest.raises(ZfsError, match="only a bookmark"):
+        decide(marked, bottom, wish(pins=replace(PINS, raw=True)))
