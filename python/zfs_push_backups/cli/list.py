@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_host(parser)
     parser.add_argument("--source", metavar="NAME", help="only this machine's")
     parser.add_argument("--dataset", metavar="POOL/DATASET", help="only this dataset's")
+    parser.add_argument("-l", "--long", action="store_true", help="read the manifests: snapshots, sizes, groups")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
         region=options.region,
         source=options.source,
         dataset=options.dataset,
+        long=options.long,
     )
     with running(options) as run_context:
         listing = list_backups(request, run_context)

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--at", metavar="TIME", help="the newest snapshot not younger than this, e.g. 2026-11-21T01:00:00Z")
     what.add_argument("--backup", metavar="ID", help="this very backup, as `list` shows it")
     what.add_argument("--group", metavar="ID", help="the whole tree that was pushed together under this id")
+    what.add_argument("--recursive", action="store_true", help="the datasets below as well, as they were at that time")
     what.add_argument("--identity", action="append", default=[], metavar="FILE", help="age identity or SSH key file")
     where = parser.add_argument_group("where to")
     where.add_argument("--to", metavar="POOL/DATASET", help="receive into this new dataset")
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         at=options.at,
         backup=options.backup,
         group=options.group,
+        recursive=options.recursive,
         identities=tuple(options.identity),
         to=options.to,
         output=options.output,

@@ -50,6 +50,7 @@ class RestoreOptions(HostOptions):
     at: str | None = None
     backup: str | None = None
     group: str | None = None
+    recursive: bool = False
     identities: tuple[str, ...] = ()
     to: str | None = None
     output: str | None = None
@@ -62,10 +63,11 @@ class RestoreOptions(HostOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions(HostOptions):
-    """A listing, narrowed down to a source or dataset."""
+    """A listing, narrowed down to a source or dataset; `long` reads the manifests for names and sizes."""
 
     source: str | None = None
     dataset: str | None = None
+    long: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
-"""What one run shares: configuration, host, zfs, stop, reporter; and how it waits for the engine.
+"""What one run shares: configuration, zfs, stop, reporter.
 
-Invariants: zfs is looked for only when it is needed, so that list, check and restore to a file work without it; every
-job is attached to the stop while it runs and drained before anything else happens.
+Invariant: zfs is looked for only when it is needed, so that list, check and restore to a file work without it.
 """
 
 from __future__ import annotations
@@ -9,14 +8,15 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zfs_push_backups import engine
 from zfs_push_backups.config.choice import choose_host
 from zfs_push_backups.config.load import DEFAULT_PATH, load
 from zfs_push_backups.config.models import Config
-from zfs_push_backups.errors import Cancelled
-from zfs_push_backups.report.logs import active_handler, forward_engine_events
+from zfs_push_backups.plan.names import source_name
 from zfs_push_backups.report.progress import Reporter
 from zfs_push_backups.run.stop import Stop
 from zfs_push_backups.zfs.capabilities import Capabilities, probe
@@ -25,6 +25,8 @@ from zfs_push_backups.zfs.command import ZfsCommand
 if TYPE_CHECKING:
     from zfs_push_backups.config.models import Host
     from zfs_push_backups.run.options import HostOptions
+
+MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 log = logging.getLogger(__name__)
 
@@ -44,4 +46,51 @@ class Session:
     @functools.cached_property
     def capabilities(self) -> Capabilities:
         """What this zfs can do, probed once."""
-        return probe(self.zfs)
+        found = probe(self.zfs)
+        log.debug("zfs capabilities", extra={"fields": found.as_dict()})
+        return found
+
+    def now(self) -> datetime:
+        """The present moment, with its time zone."""
+        return datetime.now(UTC)
+
+    def configuration(self, options: HostOptions) -> Config:
+        """Load the file named, else the default one if there is one; its warnings go to the log."""
+        if options.config is not None:
+            config = load(options.config)
+        elif _default_counts(options):
+            config = load(DEFAULT_PATH)
+        else:
+            config = Config()
+        for warning in config.warnings:
+            log.warning("%s", warning)
+        return config
+
+    def host(self, config: Config, options: HostOptions) -> Host:
+        """Choose the host that the options mean."""
+        return choose_host(config, options.host, endpoint=options.endpoint, region=options.region)
+
+
+def own_source(said: str | None, config: Config, files: tuple[Path, ...] = MACHINE_ID_FILES) -> str:
+    """Name this machine: as said, as configured, or by its host name and machine id."""
+    if said or config.source:
+        return said or config.source or ""
+    return source_name(socket.gethostname(), _machine_id(files))
+
+
+def _machine_id(files: tuple[Path, ...]) -> str:
+    for path in files:
+        try:
+            text = path.read_text(encoding="ascii", errors="replace").strip()
+        except OSError:
+            continue
+        if text:
+            return text
+    return ""
+
+
+def _default_counts(options: HostOptions) -> bool:
+    """The default file is left alone where it doesn't exist, or where a URL makes it unnecessary and it isn't readable."""
+    if not DEFAULT_PATH.exists():
+        return False
+    return os.access(DEFAULT_PATH, os.R_OK) or "://" not in (options.host or "")

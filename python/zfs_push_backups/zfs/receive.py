@@ -88,3 +88,11 @@ class ReceiveProcess:
 def unmount(zfs: ZfsCommand, target: str) -> None:
     """Takes a freshly received dataset off the tree where `receive -u` doesn't exist; not mounted is fine."""
     zfs.attempt("unmount", target)
+
+
+def mount(zfs: ZfsCommand, target: str) -> None:
+    """Mount a dataset; one that is mounted already is fine."""
+    arguments = ("mount", target)
+    status, _, err = zfs.attempt(*arguments)
+    if status != 0 and "already mounted" not in err:
+        raise failure(arguments, err, status)

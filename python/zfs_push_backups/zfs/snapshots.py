@@ -47,6 +47,12 @@ def list_snapshots(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
     raise AssertionError
 
 
+def list_bookmarks(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
+    """Every bookmark of this dataset, oldest first; each has the guid of the snapshot it was made of."""
+    out = zfs.run("list", "-H", "-o", "name", "-t", "bookmark", "-r", "-d", "1", check_dataset(dataset))
+    return _describe(zfs, dataset, "#", out)
+
+
 def find(snapshots: list[Snapshot], dataset: str, name: str) -> Snapshot:
     """The snapshot of this name; raises `ZfsError` with the nearest one."""
     for snapshot in snapshots:
@@ -68,7 +74,11 @@ def create(zfs: ZfsCommand, dataset: str, name: str, *, recursive: bool) -> None
 
 def _list_once(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
     out = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", "-r", "-d", "1", dataset)
-    names = [line for line in out.split("\n") if line.startswith(dataset + "@")]
+    return _describe(zfs, dataset, "@", out)
+
+
+def _describe(zfs: ZfsCommand, dataset: str, mark: str, out: str) -> list[Snapshot]:
+    names = [line for line in out.split("\n") if line.startswith(dataset + mark)]
     snapshots: list[Snapshot] = []
     for start in range(0, len(names), BATCH):
         batch = names[start : start + BATCH]
@@ -86,4 +96,4 @@ def _parse(text: str, dataset: str, full_name: str) -> Snapshot:
         guid, txg, creation = (int(found[key].value) for key in ("guid", "createtxg", "creation"))
     except (KeyError, ValueError) as error:
         raise ZfsError(f"`zfs get` gave no guid, createtxg or creation for {full_name}") from error
-    return Snapshot(dataset, full_name.partition("@")[2], guid, txg, creation)
+    return Snapshot(dataset, full_name[len(dataset) + 1 :], guid, txg, creation)

@@ -1,0 +1,202 @@
+"""Push: a queue of tasks, each of one or more datasets; what fails is reported and doesn't stop the others.
+
+Invariants: after a stop nothing new begins; finished datasets stay done. One failure alone ends with its own error and
+exit code, several tasks or datasets with a failure among them end with `SomeTasksFailed` (3).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from zfs_push_backups import engine
+from zfs_push_backups.config.choice import choose_tasks, required_recipients
+from zfs_push_backups.config.models import SnapshotRule, Task
+from zfs_push_backups.errors import Cancelled, SomeTasksFailed, UsageError, ZfsPushBackupsError
+from zfs_push_backups.report.failures import describe
+from zfs_push_backups.report.progress import human_bytes
+from zfs_push_backups.run.hooks import run_hook
+from zfs_push_backups.run.push_stdin import push_stdin
+from zfs_push_backups.run.push_task import Destination, TaskPush
+from zfs_push_backups.run.results import PushResult, PushSummary
+from zfs_push_backups.run.session import own_source
+from zfs_push_backups.run.store import StoreView
+from zfs_push_backups.zfs.names import check_dataset
+
+if TYPE_CHECKING:
+    from zfs_push_backups.config.models import Config, Hook, Host
+    from zfs_push_backups.run.options import PushOptions
+    from zfs_push_backups.run.session import Session
+
+log = logging.getLogger(__name__)
+
+
+def push(options: PushOptions, session: Session) -> PushSummary:
+    """Run the pushes that the options mean. Raises the error of a sole failure, `SomeTasksFailed` or `Cancelled`."""
+    refuse_contradictions(options)
+    config = session.configuration(options)
+    host = session.host(config, options)
+    recipients = tuple(engine.check_recipients(list(required_recipients(config, options.recipients))))
+    tasks = () if options.stdin else wanted_tasks(options, config, host)
+    destination = Destination(
+        store=StoreView(session, host),
+        host=host,
+        recipients=recipients,
+        source=own_source(options.source, config),
+        memory_budget=config.memory_budget,
+        limit_upload=options.limit_upload or host.limit_upload,
+    )
+    queue = Queue(options, session, destination)
+    if options.stdin:
+        queue.run_stdin()
+    for task in tasks:
+        queue.run_task(task)
+    return queue.finish()
+
+
+class Queue:
+    """The tasks of one push, in order, and what became of them."""
+
+    def __init__(self, options: PushOptions, session: Session, destination: Destination) -> None:
+        self.options = options
+        self.session = session
+        self.destination = destination
+        self.results: list[PushResult] = []
+        self.errors: list[ZfsPushBackupsError] = []
+
+    def run_stdin(self) -> None:
+        """Push the stream on standard input: a run of one."""
+        self.done(push_stdin(self.options, self.session, self.destination))
+
+    def run_task(self, task: Task) -> None:
+        """Run one task between its hooks."""
+        self.session.stop.check()
+        before = len(self.errors)
+        try:
+            if not self.options.dry_run:
+                self.hooks(task, task.hooks.before, "starting")
+            work = TaskPush(task, self.options, self.session, self.destination)
+            for attempt in work.attempts():
+                self.session.stop.check()
+                try:
+                    self.done(attempt.run())
+                except Cancelled:
+                    raise
+                except ZfsPushBackupsError as error:
+                    self.failed(error, task, attempt.dataset)
+        except Cancelled:
+            raise
+        except ZfsPushBackupsError as error:
+            self.failed(error, task, task.root)
+        finally:
+            if not self.options.dry_run and not self.session.stop.requested:
+                self.after(task, ok=len(self.errors) == before)
+
+    def after(self, task: Task, *, ok: bool) -> None:
+        """Run the hooks behind a task; their failure fails the task unless they say otherwise."""
+        try:
+            self.hooks(task, task.hooks.after, "ok" if ok else "failed")
+        except Cancelled:
+            raise
+        except ZfsPushBackupsError as error:
+            self.failed(error, task, task.root)
+
+    def hooks(self, task: Task, hooks: tuple[Hook, ...], status: str) -> None:
+        """Run hooks in order; one that may fail only leaves a warning."""
+        variables = {
+            "ZPB_TASK": task.name,
+            "ZPB_DATASET": task.root,
+            "ZPB_HOST": self.destination.host.name,
+            "ZPB_STATUS": status,
+        }
+        for hook in hooks:
+            try:
+                run_hook(hook.command, variables, self.session.stop)
+            except Cancelled:
+                raise
+            except ZfsPushBackupsError as error:
+                if hook.on_error == "fail":
+                    raise
+                log.warning("%s", error.message)
+
+    def done(self, result: PushResult) -> None:
+        """Note and report one dataset that is done."""
+        self.results.append(result)
+        self.session.reporter.step(line_of(result), dataset=result.dataset)
+        self.session.reporter.result(result.as_dict())
+
+    def failed(self, error: ZfsPushBackupsError, task: Task, dataset: str) -> None:
+        """Note and report one failure; the queue goes on."""
+        name = None if self.options.dataset else task.name
+        result = PushResult(task=name, dataset=dataset, status="failed", error=describe(error))
+        self.results.append(result)
+        self.errors.append(error)
+        self.session.reporter.result(result.as_dict())
+        log.error("%s: %s", dataset, error)
+
+    def finish(self) -> PushSummary:
+        """Sum up; raises when something failed."""
+        if len(self.errors) == 1 and len(self.results) == 1:
+            raise self.errors[0]
+        if self.errors:
+            failed = ", ".join(sorted({result.dataset for result in self.results if result.status == "failed"}))
+            raise SomeTasksFailed(
+                f"{len(self.errors)} of {len(self.results)} pushes failed: {failed}",
+                hint="the lines above say why; the others are done, run again for these",
+            )
+        return PushSummary(
+            host=self.destination.host.name,
+            source=self.destination.source,
+            results=tuple(self.results),
+            requests=dict(self.destination.store.requests),
+        )
+
+
+def wanted_tasks(options: PushOptions, config: Config, host: Host) -> tuple[Task, ...]:
+    """The tasks of the configuration, or one made up for --dataset."""
+    if options.dataset is None:
+        return choose_tasks(config, host, options.tasks)
+    pool, _, rest = check_dataset(options.dataset).partition("/")
+    task = Task(
+        name=options.dataset,
+        pool=pool,
+        dataset=rest,
+        recursive=options.recursive,
+        include=options.include,
+        exclude=options.exclude,
+        raw=options.raw,
+        snapshot=SnapshotRule(create=options.create),
+    )
+    return (task,)
+
+
+def refuse_contradictions(options: PushOptions) -> None:
+    """Refuse options that don't go together, before anything is looked at."""
+    if options.dataset and options.tasks:
+        raise UsageError("--task and --dataset contradict each other", hint="name one of them")
+    if options.stdin and (options.dataset or options.tasks or options.snapshot or options.create):
+        raise UsageError("--stdin names dataset and snapshot itself", hint="leave out --task, --dataset, --snapshot, --create")
+    if options.create and options.snapshot:
+        raise UsageError("--create and --snapshot contradict each other", hint="name one of them")
+    needs_dataset = {"--recursive": options.recursive, "--create": options.create, "--raw": options.raw is not None}
+    needs_dataset |= {"--exclude": bool(options.exclude), "--include": bool(options.include)}
+    for name, given in needs_dataset.items():
+        if given and not options.dataset:
+            raise UsageError(f"{name} goes with --dataset only", hint="a task says it in the configuration")
+    if (options.exclude or options.include) and not options.recursive:
+        raise UsageError("--include and --exclude go with --recursive only")
+
+
+def line_of(result: PushResult) -> str:
+    """One line for people."""
+    name = f"{result.dataset}@{result.snapshot}" if result.snapshot else result.dataset
+    on = f" on {result.base}" if result.base else ""
+    if result.status == "up_to_date":
+        return f"{name}: {'; '.join(result.reasons) or 'up to date'}"
+    if result.status == "planned":
+        size = "size unknown" if result.estimated_bytes is None else f"about {human_bytes(result.estimated_bytes)}"
+        because = f" ({'; '.join(result.reasons)})" if result.reasons else ""
+        requests = ", ".join(f"{count} {kind}" for kind, count in result.requests.items() if count) or "none"
+        return f"would send {name}: level {result.level}{on}, {size}{because}; requests made: {requests}"
+    stored = human_bytes(result.sealed_bytes or 0)
+    return f"{name}: level {result.level}{on} committed, {stored} in {result.parts} parts, {result.seconds:.1f} s"

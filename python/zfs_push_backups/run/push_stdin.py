@@ -1,0 +1,116 @@
+"""Push of a stream from standard input: what it is comes from its own BEGIN record, never from the name given.
+
+Invariants: an incremental is taken only onto a committed backup whose snapshot it stands on, by guid. Nothing is known
+of the sender's exit status, and the manifest says so (`made: stdin`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from zfs_push_backups import engine
+from zfs_push_backups.errors import StreamRefused, UsageError
+from zfs_push_backups.plan.levels import Pins, Wish
+from zfs_push_backups.plan.stdin import decide_stdin, stdin_parent
+from zfs_push_backups.run.jobs import run_job
+from zfs_push_backups.run.push_stream import push_request, result_of
+from zfs_push_backups.run.push_task import Planned, pins_of
+from zfs_push_backups.run.results import PushResult
+from zfs_push_backups.zfs.names import split_snapshot
+
+if TYPE_CHECKING:
+    from zfs_push_backups.plan.levels import Decision
+    from zfs_push_backups.run.options import PushOptions
+    from zfs_push_backups.run.push_task import Destination
+    from zfs_push_backups.run.session import Session
+
+HEADER_BYTES = 312
+
+
+def push_stdin(options: PushOptions, session: Session, destination: Destination) -> PushResult:
+    """Take one stream and commit it. Raises `StreamRefused` (exit 2) for what is never taken."""
+    dataset, snapshot = split_snapshot(options.stdin or "")
+    if os.isatty(options.stdin_fd):
+        raise UsageError("standard input is a terminal", hint=f"zfs send {options.stdin} | zfs-push-backups --stdin ...")
+    head = read_head(options.stdin_fd)
+    begin = engine.parse_begin(head)
+    target = Planned(snapshot, int(begin["to_guid"]), None, int(begin["creation_unix_seconds"]))
+    flags = flags_of(begin)
+    listed = destination.store.backups(destination.source)
+    backups = [backup for backup in listed if backup.dataset == dataset]
+    from_guid = int(begin["from_guid"])
+    parent = stdin_parent(backups, from_guid) if from_guid else None
+    pins = Pins(raw=bool(begin["raw"]), large_blocks="-L" in flags, recipients=frozenset(destination.recipients))
+    wish = Wish(
+        level=options.level,
+        now=session.now(),
+        pins=pins,
+        chain_pins=None if parent is None else pins_of(destination.store.manifest(parent)),
+    )
+    decision = decide_stdin(dataset, target, from_guid, parent, wish)
+    if options.dry_run:
+        return PushResult(
+            task=None,
+            dataset=dataset,
+            status="planned",
+            snapshot=snapshot,
+            level=decision.level,
+            base=decision.parent_id,
+            requests=dict(destination.store.requests),
+        )
+    backup = backup_of(dataset, decision, begin, flags, destination)
+    name = f"{dataset}@{snapshot}"
+    session.reporter.step(f"taking {name} from standard input, level {decision.level}", dataset=dataset)
+    job = engine.PushJob(push_request(destination, session, backup), head, options.stdin_fd)
+    job.source_exited("unknown", "")
+    done = run_job(session, job, label=name)
+    return replace(result_of(None, dataset, decision, done, destination), base=decision.parent_id)
+
+
+def read_head(descriptor: int) -> bytes:
+    """Read the first record's header; a shorter stream is refused."""
+    head = b""
+    while len(head) < HEADER_BYTES:
+        block = os.read(descriptor, HEADER_BYTES - len(head))
+        if not block:
+            kind = f"ends after {len(head)} bytes" if head else "is empty"
+            raise StreamRefused(f"the stream on standard input {kind}", hint="look at what zfs send said")
+        head += block
+    return head
+
+
+def flags_of(begin: dict[str, Any]) -> tuple[str, ...]:
+    """The send flags that the stream's features show, in the order in which a push writes them."""
+    features = begin["features"]
+    if begin["raw"]:
+        return ("-w",)
+    known = (("-L", "large_blocks"), ("-e", "embed_data"), ("-c", "compressed"))
+    return tuple(flag for flag, feature in known if features.get(feature))
+
+
+def backup_of(
+    dataset: str, decision: Decision, begin: dict[str, Any], flags: tuple[str, ...], destination: Destination
+) -> dict[str, Any]:
+    """What the manifest will say of the stream."""
+    parent = decision.parent
+    return {
+        "source": destination.source,
+        "task": None,
+        "dataset": dataset,
+        "snapshot": decision.target.name,
+        "snapshot_guid": str(decision.target.guid),
+        "snapshot_created": decision.target.creation,
+        "level": decision.level,
+        "parent": None
+        if parent is None
+        else {
+            "id": parent.id,
+            "snapshot": str(destination.store.manifest(parent)["snapshot"]),
+            "snapshot_guid": str(parent.snapshot_guid),
+        },
+        "flags": list(flags),
+        "raw": bool(begin["raw"]),
+        "made": "stdin",
+    }

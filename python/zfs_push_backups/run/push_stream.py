@@ -1,0 +1,124 @@
+"""One stream of a push: `zfs send` into the engine, supervised, until the backup is committed or nothing is.
+
+Invariants: the engine commits only after the child's exit status 0 was reported; leaving this code for any reason ends
+and reaps the child; when the child failed, the engine reports its words, not the cut stream that followed from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zfs_push_backups import engine
+from zfs_push_backups.run.jobs import run_job
+from zfs_push_backups.run.results import PushResult, add_requests
+from zfs_push_backups.zfs.send import SendProcess
+
+if TYPE_CHECKING:
+    from zfs_push_backups.plan.levels import Decision
+    from zfs_push_backups.run.push_task import Destination
+    from zfs_push_backups.run.session import Session
+    from zfs_push_backups.zfs.datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What is known of a stream before it runs. `arguments` is the whole `zfs` argument list."""
+
+    task: str | None
+    facts: Dataset
+    decision: Decision
+    arguments: tuple[str, ...]
+    flags: tuple[str, ...]
+    raw: bool
+    compression: str
+    tree_group: str | None
+    parent_snapshot: str | None
+    estimated_bytes: int | None
+
+
+def send_dataset(shipment: Shipment, session: Session, destination: Destination) -> PushResult:
+    """Send one stream and commit it."""
+    request = push_request(destination, session, backup_of(shipment, session, destination))
+    request["estimated_stream_bytes"] = shipment.estimated_bytes
+    request["compression"] = shipment.compression
+    name = f"{shipment.facts.name}@{shipment.decision.target.name}"
+    session.reporter.step(f"sending {name}, level {shipment.decision.level}", dataset=shipment.facts.name)
+    with SendProcess(session.zfs, shipment.arguments) as process:
+        job = engine.PushJob(request, b"", process.fileno())
+        process.close_pipe()
+        process.supervise(job.source_exited)
+        done = run_job(session, job, label=name, total_bytes=shipment.estimated_bytes)
+    return result_of(shipment.task, shipment.facts.name, shipment.decision, done, destination)
+
+
+def push_request(destination: Destination, session: Session, backup: dict[str, Any]) -> dict[str, Any]:
+    """The engine's request, as far as the destination decides it."""
+    session.stop.check()
+    host = destination.host
+    return {
+        "store": destination.store.config,
+        "storage_class": {
+            "manifest": host.storage_class.manifest,
+            "data": host.storage_class.for_level(backup["level"]),
+        },
+        "recipients": list(destination.recipients),
+        "memory_budget_bytes": destination.memory_budget,
+        "limit_upload_bytes_per_second": destination.limit_upload,
+        "part_size_bytes": host.part_size,
+        "repository_id": destination.store.repository or destination.store.create_repository(),
+        "backup": backup,
+    }
+
+
+def backup_of(shipment: Shipment, session: Session, destination: Destination) -> dict[str, Any]:
+    """What the manifest will say of the stream."""
+    decision, facts = shipment.decision, shipment.facts
+    parent = decision.parent
+    return {
+        "source": destination.source,
+        "task": shipment.task,
+        "dataset": facts.name,
+        "dataset_guid": facts.guid,
+        "snapshot": decision.target.name,
+        "snapshot_guid": str(decision.target.guid),
+        "createtxg": None if decision.target.createtxg is None else str(decision.target.createtxg),
+        "snapshot_created": decision.target.creation,
+        "level": decision.level,
+        "parent": None
+        if parent is None
+        else {"id": parent.id, "snapshot": shipment.parent_snapshot, "snapshot_guid": str(parent.snapshot_guid)},
+        "flags": list(shipment.flags),
+        "raw": shipment.raw,
+        "made": "zfs",
+        "tree_group": shipment.tree_group,
+        "zfs": session.capabilities.as_versions(),
+        "properties": {
+            key: {"value": value.value, "source": value.source} for key, value in facts.properties.items()
+        },
+        "dataset_type": facts.type,
+    }
+
+
+def result_of(
+    task: str | None, dataset: str, decision: Decision, done: dict[str, Any], destination: Destination
+) -> PushResult:
+    """The result of a committed stream."""
+    requests = dict(done.get("requests") or {})
+    add_requests(destination.store.requests, requests)
+    return PushResult(
+        task=task,
+        dataset=dataset,
+        status="pushed",
+        snapshot=decision.target.name,
+        level=decision.level,
+        base=decision.base.argument if decision.base else decision.parent_id,
+        id=done["id"],
+        manifest_key=done["manifest_key"],
+        repository=done["repository"],
+        stream_bytes=done["stream_bytes"],
+        sealed_bytes=done["sealed_bytes"],
+        parts=done["parts"],
+        seconds=done["seconds"]["total"],
+        requests=requests,
+    )

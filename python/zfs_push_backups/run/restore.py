@@ -1,0 +1,186 @@
+"""Restore: choose the backups, look at all of them, then receive or write them.
+
+Invariants: every backup of every chain passes the preflight before the first byte is received; a dataset that exists
+is touched only with `force`; nothing that was there before is ever removed. An error in the middle says what exists.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zfs_push_backups.config.choice import choose_tasks
+from zfs_push_backups.errors import AccessDenied, ConfigurationError, UsageError
+from zfs_push_backups.plan.chain import Wanted, choose, of_dataset, resolve, resolve_tree
+from zfs_push_backups.report.progress import human_bytes
+from zfs_push_backups.run.receive_chain import TreeReceive
+from zfs_push_backups.run.results import RestoreSummary
+from zfs_push_backups.run.store import StoreView
+from zfs_push_backups.run.write_stream import check_output, write_stream
+from zfs_push_backups.zfs.names import check_dataset, nearest
+
+if TYPE_CHECKING:
+    from zfs_push_backups.config.models import Config, Host
+    from zfs_push_backups.plan.listing import Backup
+    from zfs_push_backups.run.options import RestoreOptions
+    from zfs_push_backups.run.session import Session
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One dataset's chain, the full first, and the dataset it goes to (empty for a file)."""
+
+    dataset: str
+    backups: tuple[Backup, ...]
+    target: str
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What every step of a restore needs."""
+
+    options: RestoreOptions
+    session: Session
+    store: StoreView
+    identities: tuple[str, ...]
+    memory_budget: int
+
+
+def restore(options: RestoreOptions, session: Session) -> RestoreSummary:
+    """Run one restore; raises before anything is received if anything is amiss."""
+    refuse_contradictions(options)
+    config = session.configuration(options)
+    host = session.host(config, options)
+    identities = () if options.dry_run else readable_identities(options, config)
+    store = StoreView(session, host)
+    work = Restoration(options, session, store, identities, config.memory_budget)
+    chains = chosen_chains(work, config, host)
+    source = chains[0].backups[0].source
+    if options.dry_run:
+        for chain in chains:
+            describe(work, chain)
+        return RestoreSummary(host=host.name, source=source, restored=(), dry_run=True)
+    receiver = TreeReceive(work, chains) if options.to else None
+    if receiver:
+        receiver.check_targets()
+    else:
+        check_output(chains[0], options.output or "-", force=options.force)
+    backups = [backup for chain in chains for backup in chain.backups]
+    found = store.preflight(backups, identities)
+    size = human_bytes(int(found.get("sealed_bytes", 0)))
+    session.reporter.step(f"checked {len(backups)} backups, {found.get('parts')} parts, {size}: all there")
+    restored = receiver.run() if receiver else (write_stream(work, chains[0]),)
+    for one in restored:
+        session.reporter.result(one.as_dict())
+    return RestoreSummary(host=host.name, source=source, restored=restored)
+
+
+def refuse_contradictions(options: RestoreOptions) -> None:
+    """Refuse options that don't go together, before anything is looked at."""
+    if not (options.to or options.output) and not options.dry_run:
+        raise UsageError("where to?", hint="say --to POOL/DATASET or --output FILE")
+    if options.to and options.output:
+        raise UsageError("--to and --output contradict each other", hint="name one of them")
+    if not (options.dataset or options.task or options.backup or options.group):
+        raise UsageError("restore what?", hint="say --dataset or --task; `zfs-push-backups list` shows what there is")
+    if options.dataset and options.task:
+        raise UsageError("--dataset and --task contradict each other", hint="name one of them")
+    which = [name for name in ("snapshot", "at", "backup", "group") if getattr(options, name)]
+    if len(which) > 1:
+        raise UsageError(f"--{which[0]} and --{which[1]} contradict each other", hint="name one of them")
+    if (options.recursive or options.group) and options.output:
+        raise UsageError("a tree can't go into one file", hint="use --to POOL/DATASET")
+    if options.to:
+        check_dataset(options.to)
+    for name in ("mount", "properties", "mountpoints"):
+        if getattr(options, name) and not options.to:
+            raise UsageError(f"--{name} goes with --to only")
+
+
+def readable_identities(options: RestoreOptions, config: Config) -> tuple[str, ...]:
+    """The identity files, each of which must be readable."""
+    files = options.identities or tuple(str(path) for path in config.identity)
+    if not files:
+        raise UsageError("no identity to open the backups with", hint="say --identity FILE (what keygen wrote)")
+    for file in files:
+        if not Path(file).is_file():
+            raise ConfigurationError(f"identity file {file}: there is no such file", hint="correct --identity")
+        if not os.access(file, os.R_OK):
+            raise AccessDenied(f"identity file {file}: not readable by this user", hint="run as its owner")
+    return tuple(files)
+
+
+def chosen_chains(work: Restoration, config: Config, host: Host) -> tuple[Chain, ...]:
+    """The chains that the options mean, parents first."""
+    options = work.options
+    everything = work.store.backups()
+    if options.backup or options.group:
+        root = named_backup(work, everything)
+    else:
+        dataset = options.dataset or choose_tasks(config, host, (options.task or "",))[0].root
+        mine = of_dataset(everything, dataset, options.source or source_said(config, everything, dataset))
+        wanted = Wanted(snapshot=options.snapshot, at=moment(options.at))
+        facts = work.store.facts(mine) if options.snapshot or options.at else None
+        root = choose(mine, wanted, facts)
+    if not (options.recursive or options.group):
+        only = (root,) if options.backup and options.output else resolve(root, everything)
+        return (Chain(root.dataset or "", only, options.to or ""),)
+    return tree_chains(work, root, everything)
+
+
+def source_said(config: Config, everything: tuple[Backup, ...], dataset: str) -> str | None:
+    """The configured `source:`, where it has backups of this dataset; a machine's own name is never guessed."""
+    return config.source if any((b.source, b.dataset) == (config.source, dataset) for b in everything) else None
+
+
+def tree_chains(work: Restoration, root: Backup, everything: tuple[Backup, ...]) -> tuple[Chain, ...]:
+    """The chains of a whole tree; each dataset goes below the target as it lay below the root."""
+    top = root.dataset or ""
+    mine = [b for b in everything if b.source == root.source and f"{b.dataset}/".startswith(f"{top}/")]
+    members = resolve_tree(root, mine, work.store.facts(mine))
+    target = work.options.to or ""
+    return tuple(Chain(member.dataset, member.chain, target + member.dataset[len(top) :]) for member in members)
+
+
+def named_backup(work: Restoration, everything: tuple[Backup, ...]) -> Backup:
+    """The backup of an id, or the topmost one of a group."""
+    options = work.options
+    listed = tuple(backup for backup in everything if options.source in (None, backup.source))
+    if options.backup:
+        for backup in listed:
+            if backup.id == options.backup:
+                return backup
+        near = nearest(options.backup, [backup.id for backup in listed])
+        raise UsageError(f"no backup has the id {options.backup}", hint=f"did you mean {near}?" if near else "see `list`")
+    facts = work.store.facts(listed)
+    group = [backup for backup in listed if facts[backup.id].tree_group == options.group]
+    if not group:
+        near = nearest(options.group or "", {fact.tree_group for fact in facts.values() if fact.tree_group})
+        hint = f"did you mean {near}?" if near else "`list --long` shows the groups"
+        raise UsageError(f"no backup belongs to the group {options.group}", hint=hint)
+    return min(group, key=lambda backup: (facts[backup.id].dataset.count("/"), facts[backup.id].dataset, backup.id))
+
+
+def describe(work: Restoration, chain: Chain) -> None:
+    """Show one chain of a dry run: what would be read, and where it would go."""
+    where = chain.target or work.options.output or "nowhere yet"
+    for backup, manifest in work.store.manifests(chain.backups):
+        size = human_bytes(sum(part["sealed_length"] for part in manifest["parts"]))
+        line = f"would restore {chain.dataset}@{manifest['snapshot']} to {where}: level {backup.level}, {size}, {backup.id}"
+        work.session.reporter.step(line)
+        work.session.reporter.result({"dataset": chain.dataset, "target": where, "backup": backup.id, "dry_run": True})
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as people write it; without a zone it is this machine's."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        hint = "write 2026-11-21, 2026-11-21T01:00 or 2026-11-21T01:00:00Z"
+        raise UsageError(f"--at {text!r} isn't a time", hint=hint) from None
+    return found.astimezone(UTC)

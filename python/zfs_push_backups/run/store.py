@@ -1,0 +1,115 @@
+"""The store as a use case sees it: what is committed there, what manifests say, whether a restore can begin.
+
+Invariant: reading only, but for `repository_id(create=True)` and a probe that may write. Requests are counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from zfs_push_backups import engine
+from zfs_push_backups.plan.chain import Facts
+from zfs_push_backups.plan.listing import Backup
+from zfs_push_backups.run.jobs import run_job
+from zfs_push_backups.run.results import add_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from zfs_push_backups.config.models import Host
+    from zfs_push_backups.run.session import Session
+
+Manifest = dict[str, Any]
+
+
+class StoreView:
+    """One host's store. Manifests are read once and kept."""
+
+    def __init__(self, session: Session, host: Host) -> None:
+        self.session = session
+        self.host = host
+        self.config = store_config(host)
+        self.requests: dict[str, int] = {}
+        self.repository: str | None = None
+        self._manifests: dict[str, Manifest] = {}
+
+    def call(self, operation: dict[str, Any]) -> dict[str, Any]:
+        """Run one store operation to its end."""
+        report = run_job(self.session, engine.StoreJob({"store": self.config, "operation": operation}))
+        add_requests(self.requests, report.get("requests") or {})
+        return report
+
+    def backups(self, source: str | None = None) -> tuple[Backup, ...]:
+        """Everything committed (of one source). Datasets that a key only holds a hash of get their name from the manifest."""
+        report = self.call({"list": {"source": source, "dataset": None}})
+        self.repository = (report.get("repository") or {}).get("id")
+        listed = tuple(Backup.from_report(entry) for entry in report["backups"])
+        hashed = [backup for backup in listed if backup.dataset is None]
+        if not hashed:
+            return listed
+        names = {backup.key: manifest["dataset"] for backup, manifest in self.manifests(hashed)}
+        return tuple(
+            dataclasses.replace(backup, dataset=names[backup.key]) if backup.dataset is None else backup
+            for backup in listed
+        )
+
+    def manifests(self, backups: Iterable[Backup]) -> list[tuple[Backup, Manifest]]:
+        """Each backup with its manifest; only those not yet known are read."""
+        wanted = list(backups)
+        missing = [backup.key for backup in wanted if backup.key not in self._manifests]
+        if missing:
+            report = self.call({"manifests": {"keys": missing}})
+            self._manifests.update(zip(missing, report["manifests"], strict=True))
+        return [(backup, self._manifests[backup.key]) for backup in wanted]
+
+    def manifest(self, backup: Backup) -> Manifest:
+        """The manifest of one backup."""
+        return self.manifests([backup])[0][1]
+
+    def facts(self, backups: Iterable[Backup]) -> dict[str, Facts]:
+        """What the planner needs of the manifests, by backup id."""
+        return {
+            backup.id: Facts(
+                dataset=manifest["dataset"],
+                snapshot=manifest["snapshot"],
+                snapshot_created=manifest.get("snapshot_created"),
+                tree_group=manifest.get("tree_group"),
+            )
+            for backup, manifest in self.manifests(backups)
+        }
+
+    def create_repository(self) -> str:
+        """Make the repository if the prefix holds none; return its id."""
+        self.repository = str(self.call({"create_repository": {}})["repository"]["id"])
+        return self.repository
+
+    def preflight(self, backups: Sequence[Backup], identities: Sequence[str]) -> dict[str, Any]:
+        """Look at every part before the first byte is received; raises naming the bad part or identity."""
+        keys = [backup.key for backup in backups]
+        return self.call({"preflight": {"keys": keys, "identity_files": list(identities)}})
+
+    def meta(self, backup: Backup, identities: Sequence[str]) -> dict[str, Any]:
+        """Open what is sealed beside the parts: ZFS properties and statistics."""
+        found = self.call({"meta": {"key": backup.key, "identity_files": list(identities)}})["meta"]
+        return dict(found)
+
+    def probe(self, *, write: bool, storage_classes: Sequence[str]) -> dict[str, Any]:
+        """Try what a push will need."""
+        return self.call({"probe": {"write": write, "storage_classes": list(storage_classes)}})
+
+
+def store_config(host: Host) -> dict[str, Any]:
+    """The engine's description of a host's store; absent settings keep the engine's defaults."""
+    wanted = {
+        "url": host.url,
+        "endpoint": host.endpoint,
+        "region": host.region,
+        "checksum": host.checksum,
+        "payload_signing": host.payload_signing,
+        "path_style": host.path_style,
+        "stall_seconds": int(host.stall_timeout.total_seconds()),
+        "credentials_file": None if host.credentials_file is None else str(host.credentials_file),
+        "profile": host.profile,
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
