@@ -6,7 +6,7 @@ mod streams;
 use sendstream::{Begin, Border, ByteOrder, Feature, RecordKind, ScanError, Scanner, StreamError};
 use streams::{Recorder, Sums, WHOLE, encode, fixture, raw_records, records, scan, scan_pieces};
 
-/// name, to_name, level, counts of OBJECT, FREEOBJECTS, WRITE, FREE, SPILL, WRITE_EMBEDDED, OBJECT_RANGE
+/// Fixture, snapshot name, whether full, counts of the seven kinds in the order of `kinds` below.
 const EXPECTED: [(&str, &str, bool, [u64; 7]); 10] = [
     ("d-full", "tank/d@a", true, [43, 1, 47, 50, 0, 0, 0]),
     ("d-incr", "tank/d@b", false, [37, 8, 7, 44, 0, 0, 0]),

@@ -55,7 +55,8 @@ fn split<'a>(stream: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
 
 /// The cutting rule, from the encoded records themselves.
 fn expected_border(before: &Raw, after: &Raw) -> Option<Border> {
-    let long = |raw: &Raw, at: usize| u64::from_le_bytes(raw.header[at..at + 8].try_into().unwrap());
+    let long =
+        |raw: &Raw, at: usize| raw.header[at..].first_chunk().map_or(0, |field| u64::from_le_bytes(*field));
     let object = long(before, 8);
     match (before.kind(), after.kind()) {
         (_, 1) => Some(Border::BeforeObject { object: long(after, 8) }),
