@@ -77,11 +77,11 @@ pub enum StoreError {
     #[error("{place}: the region `{used}` is wrong ({why}); set `region: {}`", expected.as_deref().unwrap_or("<the bucket's region>"))]
     WrongRegion { place: Place, used: String, expected: Option<String>, why: String },
     #[error(
-        "{place}: the store can't be reached ({why}); check `endpoint`, the network and that the server runs, then run again"
+        "{place}: the store can't be reached or fails ({why}); check `endpoint`, the network and the server, then run again"
     )]
     Unreachable { place: Place, why: String },
     #[error(
-        "{place}: the server's certificate is not trusted ({why}); name the issuing certificate's PEM file in AWS_CA_BUNDLE"
+        "{place}: no secure connection ({why}); if the certificate is not trusted, name its issuer's PEM file in AWS_CA_BUNDLE; else check that `endpoint` speaks https"
     )]
     Tls { place: Place, why: String },
     #[error(

@@ -7,8 +7,7 @@ use std::io::Write as _;
 use store::conformance::s3::{Server, put_with_wrong_checksum};
 use store::conformance::{self, Room, bytes};
 use store::{
-    ChecksumAlgorithm, ChecksumKind, ChecksumSetting, ObjectStore, PayloadSigning, PutOptions, StoreConfig,
-    StoreError,
+    ChecksumAlgorithm, ChecksumKind, ChecksumSetting, PayloadSigning, PutOptions, StoreConfig, StoreError,
 };
 
 async fn room(case: &str) -> Room {

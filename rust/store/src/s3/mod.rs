@@ -14,6 +14,8 @@ mod multipart;
 mod put;
 mod read;
 mod retry;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod verify;
 
