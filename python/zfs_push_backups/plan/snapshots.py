@@ -147,7 +147,9 @@ def created_name(template: str, now: datetime) -> str:
 
 
 def _not_older(snapshots: Sequence[AnyPoint], matches: list[AnyPoint], floor: Point) -> list[AnyPoint]:
-    order: list[Point] = oldest_first([*(point for point in snapshots if point.guid != floor.guid), floor])
+    # A floor that is listed keeps its place there, which decides between snapshots of one second.
+    listed = any(point.guid == floor.guid for point in snapshots)
+    order: list[Point] = oldest_first(snapshots if listed else [*snapshots, floor])
     place = {point.guid: index for index, point in enumerate(order)}
     return [point for point in matches if place[point.guid] >= place[floor.guid]]
 

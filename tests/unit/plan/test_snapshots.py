@@ -82,6 +82,11 @@ def test_nothing_behind_the_floor_is_chosen() -> None:
     assert choose(DATASET, [monthly, hourly], rule, floor=committed).snapshot is hourly
 
 
+def test_of_one_second_the_place_in_the_listing_decides_about_the_floor() -> None:
+    first, second = (replace(snap("x_hourly", number, hours_ago=1), createtxg=None) for number in (1, 2))
+    assert choose(DATASET, [first, second], ANY, floor=first).snapshot is second
+
+
 def test_a_child_follows_its_parents_choice() -> None:
     weekly, daily = snap("x_weekly", 1, hours_ago=3), snap("x_daily", 2, hours_ago=2)
     assert choose(DATASET, [weekly, daily], ANY, same_as="x_daily").snapshot is daily
