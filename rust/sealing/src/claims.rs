@@ -71,6 +71,6 @@ mod tests {
         for i in 0..1000 {
             claims.claim(i..i + 1, false).unwrap();
         }
-        assert_eq!(claims.taken, [0..1000]);
+        assert_eq!((claims.taken.len(), claims.taken[0].clone()), (1, 0..1000));
     }
 }

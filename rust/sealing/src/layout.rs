@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn filling_stops_at_the_end_of_the_area() {
         let mut slots = vec![0; 2 * SEALED_CHUNK_BYTES];
-        assert_eq!(fill_slots(&mut slots, 65530, &[1; 70_000]), 65542);
+        assert_eq!(fill_slots(&mut slots, 65530, &vec![1; 70_000]), 65542);
         assert_eq!(fill_slots(&mut [], 0, b"x"), 0);
     }
 

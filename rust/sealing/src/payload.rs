@@ -1,7 +1,7 @@
 //! The payload key of one age file and its chunk cipher (<https://c2sp.org/age#payload>): HKDF-SHA-256 of the
 //! file key salted with the nonce, then ChaCha20-Poly1305 per chunk under an 11-byte big-endian counter and
 //! a last-chunk byte. The AEAD is aws-lc-rs: the TLS stack carries it anyway, and per core it was measured as
-//! quick as ring and well ahead of the RustCrypto implementation that the `age` crate uses.
+//! quick as ring and well ahead of the `RustCrypto` implementation that the `age` crate uses.
 
 use age_core::format::FileKey;
 use aws_lc_rs::{aead, hkdf};

@@ -82,7 +82,7 @@ fn a_buffer_that_breaks_a_rule_is_left_alone() {
     refused(0, true, SEALED_CHUNK_BYTES + 16);
     refused(u64::MAX, true, SEALED_CHUNK_BYTES);
     assert_eq!(
-        part.seal_chunk(0, false, &mut [0; SEALED_CHUNK_BYTES + 100]).unwrap_err().code(),
+        part.seal_chunk(0, false, &mut vec![0; SEALED_CHUNK_BYTES + 100]).unwrap_err().code(),
         "seal.layout"
     );
 
