@@ -13,19 +13,24 @@ mod manifests;
 mod push;
 mod repository;
 mod restore;
+mod store_choice;
 mod store_jobs;
 mod wake;
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use serde_json::Value;
+use store::ObjectStore;
 
 pub use buffers::{Layout, SMALLEST_BUDGET_BYTES};
 pub use error::{ERROR_CODES, EngineError};
 pub use job::{JobContext, JobHandle};
 pub use push::{SourceExit, SourceExitSender};
 
+use push::PushInput;
 use request::{PushRequest, RestoreRequest, StoreRequest};
+use store_choice::StoreChoice;
 
 /// Threads that wait for the network; sealing and opening have a pool of their own.
 const NETWORK_THREADS: usize = 2;
@@ -42,15 +47,36 @@ pub struct PushHandle {
 /// Starts a push of the stream that `source` yields after `head` (bytes that the caller has read from it already).
 #[must_use]
 pub fn start_push(request: PushRequest, head: Vec<u8>, source: OwnedFd) -> PushHandle {
+    push(request, StoreChoice::AsRequested, head, source)
+}
+
+/// As [`start_push`], into a store that is open already; what the request says of a store is not used.
+#[must_use]
+pub fn start_push_into(store: Arc<dyn ObjectStore>, request: PushRequest, source: OwnedFd) -> PushHandle {
+    push(request, StoreChoice::Given(store), Vec::new(), source)
+}
+
+fn push(request: PushRequest, store: StoreChoice, head: Vec<u8>, source: OwnedFd) -> PushHandle {
     let (sender, exit) = push::source_exit_channel();
-    let job = job::spawn("push", NETWORK_THREADS, |context| push::run(request, head, source, exit, context));
+    let input = PushInput { head, source, exit };
+    let job = job::spawn("push", NETWORK_THREADS, |context| push::run(request, store, input, context));
     PushHandle { job, source: sender }
 }
 
 /// Starts a restore that writes the send stream to `sink`.
 #[must_use]
 pub fn start_restore(request: RestoreRequest, sink: OwnedFd) -> JobHandle {
-    job::spawn("restore", NETWORK_THREADS, |context| restore::run(request, sink, context))
+    job::spawn("restore", NETWORK_THREADS, |context| {
+        restore::run(request, StoreChoice::AsRequested, sink, context)
+    })
+}
+
+/// As [`start_restore`], from a store that is open already.
+#[must_use]
+pub fn start_restore_from(store: Arc<dyn ObjectStore>, request: RestoreRequest, sink: OwnedFd) -> JobHandle {
+    job::spawn("restore", NETWORK_THREADS, |context| {
+        restore::run(request, StoreChoice::Given(store), sink, context)
+    })
 }
 
 /// Starts a look at a store.
@@ -75,4 +101,10 @@ pub fn parse_begin(head: &[u8]) -> Result<Value, EngineError> {
 /// `seal.*` naming the recipient that is none.
 pub fn check_recipients(lines: &[String]) -> Result<Vec<String>, EngineError> {
     Ok(sealing::Recipients::parse(lines)?.canonical())
+}
+
+/// A new age identity: its secret line and its recipient.
+#[must_use]
+pub fn generate_identity() -> (secrecy::SecretString, String) {
+    sealing::generate_identity()
 }

@@ -54,15 +54,7 @@ pub(crate) fn draft(
     };
     let keys = BackupKeys::new(&backup.source, &backup.dataset, id)?;
     let hot = PutOptions { storage_class: request.storage_class.manifest.clone(), ..PutOptions::default() };
-    Ok(Draft {
-        store,
-        repository,
-        keys,
-        id,
-        parent_nonce: parent.map(|parent| parent.nonce),
-        hot,
-        recipients,
-    })
+    Ok(Draft { store, repository, keys, id, hot, recipients })
 }
 
 /// The manifest of a backup whose parts are all stored.

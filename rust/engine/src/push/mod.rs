@@ -36,6 +36,7 @@ use crate::error::EngineError;
 use crate::job::{JobContext, JobResult};
 use crate::repository;
 use crate::request::PushRequest;
+use crate::store_choice::StoreChoice;
 
 /// How long a commit that has begun may go on after the job was cancelled.
 const COMMIT_GRACE: Duration = Duration::from_secs(20);
@@ -47,15 +48,16 @@ const COMMIT_GRACE: Duration = Duration::from_secs(20);
 /// nothing is committed then.
 pub(crate) async fn run(
     request: PushRequest,
-    head: Vec<u8>,
-    source: OwnedFd,
-    exit: SourceExitReceiver,
+    store: StoreChoice,
+    input: PushInput,
     context: JobContext,
 ) -> JobResult {
     let started = Instant::now();
     let recipients = Arc::new(Recipients::parse(&request.recipients)?);
+    let PushInput { head, source, exit } = input;
     let mut pipeline = Pipeline::start(&request, head, source, Arc::clone(&recipients), &context)?;
-    let result = Push { request: &request, recipients, exit, context: &context }.run(&mut pipeline).await;
+    let push = Push { request: &request, store, recipients, exit, context: &context };
+    let result = push.run(&mut pipeline).await;
     pipeline.stop();
     let (manifest, store) = match result {
         Err(error) if error.is_cancelled() && context.cancel.is_cancelled() => {
@@ -81,8 +83,17 @@ fn report(manifest: &Manifest, store: &dyn ObjectStore, took: Duration) -> Resul
     }))
 }
 
+/// What comes in.
+pub(crate) struct PushInput {
+    /// Bytes read from `source` already.
+    pub(crate) head: Vec<u8>,
+    pub(crate) source: OwnedFd,
+    pub(crate) exit: SourceExitReceiver,
+}
+
 struct Push<'a> {
     request: &'a PushRequest,
+    store: StoreChoice,
     recipients: Arc<Recipients>,
     exit: SourceExitReceiver,
     context: &'a JobContext,
@@ -112,7 +123,7 @@ impl Push<'_> {
     }
 
     async fn open(&self) -> Result<Draft, EngineError> {
-        let store = store::open(&self.request.store).await?;
+        let store = self.store.open(&self.request.store).await?;
         let class = self.request.storage_class.manifest.as_deref();
         let repository = match &self.request.repository_id {
             Some(id) => repository::check_same(store.as_ref(), id.parse()?).await?,

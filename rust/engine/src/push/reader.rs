@@ -84,7 +84,7 @@ impl Source {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(read_failed(errno)),
             }
-            if waits[0].revents().is_none_or(PollFlags::is_empty) {
+            if waits[0].revents().is_none_or(|events| events.is_empty()) {
                 continue;
             }
             match nix::unistd::read(self.descriptor.as_fd(), into) {

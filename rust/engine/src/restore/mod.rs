@@ -27,6 +27,7 @@ use crate::error::EngineError;
 use crate::job::{JobContext, JobResult};
 use crate::manifests::read_manifest;
 use crate::request::RestoreRequest;
+use crate::store_choice::StoreChoice;
 use crate::wake;
 
 /// Runs a restore; the report says what was written.
@@ -34,11 +35,16 @@ use crate::wake;
 /// # Errors
 /// `engine.part_missing`, `engine.part_damaged`, `seal.*` (wrong identity), `stream.*`, `store.*`,
 /// `engine.sink_write`, `engine.cancelled`.
-pub(crate) async fn run(request: RestoreRequest, sink: OwnedFd, context: JobContext) -> JobResult {
+pub(crate) async fn run(
+    request: RestoreRequest,
+    store: StoreChoice,
+    sink: OwnedFd,
+    context: JobContext,
+) -> JobResult {
     let started = Instant::now();
     let layout = Layout::for_budget(request.memory_budget_bytes)?;
     let identities = Identities::from_files(&request.identity_files)?;
-    let store = store::open(&request.store).await?;
+    let store = store.open(&request.store).await?;
     let (manifest, _) = read_manifest(store.as_ref(), &request.manifest_key).await?;
     context.progress.set_parts_total(manifest.parts.len() as u64);
     context.progress.set_stage("restoring");
