@@ -1,0 +1,25 @@
+//! Calls that need neither a store nor a thread.
+
+use pyo3::prelude::*;
+use secrecy::ExposeSecret;
+
+use crate::errors::OrRaise;
+
+/// What the first bytes of a send stream say, as JSON.
+#[pyfunction]
+pub(crate) fn parse_begin(py: Python<'_>, head: &[u8]) -> PyResult<String> {
+    engine::parse_begin(head).map(|begin| begin.to_string()).or_raise(py)
+}
+
+/// A new age identity: its secret, and its recipient.
+#[pyfunction]
+pub(crate) fn generate_identity() -> (String, String) {
+    let (secret, recipient) = engine::generate_identity();
+    (secret.expose_secret().to_owned(), recipient)
+}
+
+/// Check recipients and give each in its one spelling.
+#[pyfunction]
+pub(crate) fn check_recipients(py: Python<'_>, lines: Vec<String>) -> PyResult<Vec<String>> {
+    engine::check_recipients(&lines).or_raise(py)
+}
