@@ -59,7 +59,7 @@ class History:
     def is_older(self, backup: Backup, target: Point) -> bool:
         """Whether the snapshot of `backup` is here and strictly older than `target`."""
         base = self.base(backup)
-        if base is None or base.point.guid == target.guid:
+        if base is None:
             return False
         if base.point.createtxg is not None and base.point.createtxg == target.createtxg:
             return False

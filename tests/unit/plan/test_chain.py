@@ -120,6 +120,23 @@ def test_a_tree_is_rebuilt_as_it_was_parents_first() -> None:
     ]
 
 
+def test_a_tree_takes_what_is_in_its_group_even_if_made_a_moment_later() -> None:
+    root = backup(S[1], "r1")
+    before = backup(S[0], "c0", dataset=f"{DATASET}/a")
+    moment = backup(S[2], "c2", before, dataset=f"{DATASET}/a")
+    foreign = of_source(backup(S[1], "e1", dataset=f"{DATASET}/b"), "other")
+    backups, facts = tree(
+        (DATASET, root, "s1", "g1"),
+        (f"{DATASET}/a", before, "s0", "g0"),
+        (f"{DATASET}/a", moment, "s1", "g1"),
+        (f"{DATASET}/b", foreign, "s1", "g1"),
+    )
+    assert [(m.dataset, m.chain) for m in resolve_tree(root, backups, facts)] == [
+        (DATASET, (root,)),
+        (f"{DATASET}/a", (before, moment)),
+    ]
+
+
 def test_freshness_counts_only_what_can_be_restored() -> None:
     orphan = backup(S[5], "o5", replace(FULL, nonce="none"))
     age = NOON - ONE.created

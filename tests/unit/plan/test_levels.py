@@ -56,6 +56,11 @@ def test_auto_falls_back_to_an_older_base_loudly() -> None:
     assert TWO.id in decision.reasons[0]
 
 
+def test_a_lost_snapshot_below_the_base_is_no_alarm() -> None:
+    decision = decide(history([FULL, ONE], [S[1], S[3]]), S[3], wish())
+    assert (decision.parent_id, decision.loud) == (ONE.id, False)
+
+
 def test_auto_takes_a_full_loudly_when_no_base_is_left() -> None:
     decision = decide(history([FULL, ONE], [S[3]]), S[3], wish())
     assert (decision.kind, decision.loud) == (Kind.FULL, True)
