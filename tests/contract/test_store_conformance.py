@@ -11,7 +11,7 @@ from harness.s3 import S3Server
 ROOT = Path(__file__).resolve().parents[2]
 # The whole workspace's features, so that the build of `make test` is used; only this test target runs.
 COMMAND = [
-    *("scripts/cargo", "test", "--release", "--workspace", "--locked"),
+    *("scripts/cargo", "test", "--release", "--workspace"),
     *("--all-features", "--test", "conformance_s3"),
 ]
 
