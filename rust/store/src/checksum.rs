@@ -25,6 +25,19 @@ pub enum ChecksumAlgorithm {
     None,
 }
 
+impl ChecksumAlgorithm {
+    /// The name in S3 requests; MD5 and none are not announced.
+    pub(crate) fn on_the_wire(self) -> Option<aws_sdk_s3::types::ChecksumAlgorithm> {
+        use aws_sdk_s3::types::ChecksumAlgorithm as Wire;
+        match self {
+            Self::Crc64Nvme => Some(Wire::Crc64Nvme),
+            Self::Crc32c => Some(Wire::Crc32C),
+            Self::Sha256 => Some(Wire::Sha256),
+            Self::Md5 | Self::None => None,
+        }
+    }
+}
+
 /// What a checksum covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

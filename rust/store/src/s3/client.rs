@@ -91,7 +91,7 @@ fn with_patience(builder: Builder, config: &StoreConfig) -> Builder {
     builder
         .retry_config(retries)
         .retry_partition(RetryPartition::custom("zfs-push-backups").token_bucket(tokens).build())
-        .retry_classifier(retry::MoreTransientCodes)
+        .retry_classifier(retry::OurJudgement)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(stall).build())
 }

@@ -75,6 +75,12 @@ pub(super) fn from_connection(error: &(dyn Error + 'static), place: &Place) -> S
     StoreError::Unreachable { place, why }
 }
 
+/// Whether the server showed a certificate that nobody here vouches for.
+pub(super) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    let certificate = |cause: &rustls::Error| matches!(cause, rustls::Error::InvalidCertificate(_));
+    causes(error).iter().any(|cause| cause.downcast_ref().is_some_and(certificate))
+}
+
 /// The chain of causes; `io::Error` hides the error it wraps from `source()`.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     let mut chain = Vec::new();
@@ -180,6 +186,10 @@ impl Said {
     fn by_status(&self, context: &Context<'_>) -> StoreError {
         let (place, why) = (context.place.clone(), self.why());
         match self.status {
+            200..=299 if self.code.is_empty() => StoreError::Other {
+                place,
+                why: format!("{why} with an answer that isn't S3's; check `endpoint`"),
+            },
             301 | 307 => self.wrong_region(context),
             401 => self.credentials_or_clock(place),
             400 | 403 if self.skew_seconds > SKEW_SECONDS => self.clock(place),

@@ -13,9 +13,7 @@ use aws_sdk_s3::operation::complete_multipart_upload::{
 use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
 use aws_sdk_s3::operation::upload_part::UploadPartOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm as Wire, ChecksumType, CompletedMultipartUpload, CompletedPart, StorageClass,
-};
+use aws_sdk_s3::types::{ChecksumType, CompletedMultipartUpload, CompletedPart, StorageClass};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::base64;
 use bytes::Bytes;
@@ -78,18 +76,12 @@ fn announce(
     request: CreateMultipartUploadFluentBuilder,
     algorithm: ChecksumAlgorithm,
 ) -> CreateMultipartUploadFluentBuilder {
-    match algorithm {
-        ChecksumAlgorithm::Crc64Nvme => {
-            request.checksum_algorithm(Wire::Crc64Nvme).checksum_type(ChecksumType::FullObject)
-        }
-        ChecksumAlgorithm::Crc32c => {
-            request.checksum_algorithm(Wire::Crc32C).checksum_type(ChecksumType::Composite)
-        }
-        ChecksumAlgorithm::Sha256 => {
-            request.checksum_algorithm(Wire::Sha256).checksum_type(ChecksumType::Composite)
-        }
-        ChecksumAlgorithm::Md5 | ChecksumAlgorithm::None => request,
-    }
+    let kind = match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => Some(ChecksumType::FullObject),
+        ChecksumAlgorithm::Crc32c | ChecksumAlgorithm::Sha256 => Some(ChecksumType::Composite),
+        ChecksumAlgorithm::Md5 | ChecksumAlgorithm::None => None,
+    };
+    request.set_checksum_algorithm(algorithm.on_the_wire()).set_checksum_type(kind)
 }
 
 impl S3Upload {
@@ -111,6 +103,7 @@ impl S3Upload {
             .key(&self.address.full)
             .upload_id(&self.upload_id)
             .part_number(number)
+            .set_checksum_algorithm(self.shared.algorithm.on_the_wire())
             .body(ByteStream::from(body.clone()));
         let request = match self.shared.algorithm {
             ChecksumAlgorithm::Crc64Nvme => request.checksum_crc64_nvme(base64::encode(raw)),

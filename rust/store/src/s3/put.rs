@@ -106,6 +106,8 @@ async fn send(
         .body(ByteStream::from(body.clone()))
         .set_content_type(options.content_type.map(str::to_owned))
         .set_storage_class(options.storage_class.as_deref().map(StorageClass::from))
+        // The SDK sends the value below as it is; some servers keep a checksum only if its algorithm is announced too.
+        .set_checksum_algorithm(shared.algorithm.on_the_wire())
         .set_if_none_match(conditional.then(|| "*".to_owned()));
     let request = match shared.algorithm {
         ChecksumAlgorithm::Crc64Nvme => request.checksum_crc64_nvme(base64::encode(raw)),

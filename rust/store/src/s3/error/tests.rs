@@ -96,6 +96,7 @@ fn a_cause_hidden_in_an_io_error_is_found() {
     let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
     let hidden = std::io::Error::other(tls);
     let place = Place::new("read", "s3://bucket/key".into());
+    assert!(is_untrusted(&hidden), "and is not tried again");
     let error = from_connection(&hidden, &place);
     assert_eq!(error.code(), "store.tls");
     assert!(error.to_string().contains("AWS_CA_BUNDLE"), "{error}");

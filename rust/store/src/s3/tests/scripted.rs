@@ -9,6 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{ObjectStore, StoreConfig};
 
+/// The first byte of a TLS connection (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
@@ -140,6 +143,11 @@ async fn receive(connection: &mut TcpStream) -> Option<Request> {
             break end + 4;
         }
         if connection.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        if bytes.first() == Some(&TLS_HANDSHAKE) {
+            // What a plain HTTP server says to a client that speaks TLS.
+            connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.ok()?;
             return None;
         }
     };
