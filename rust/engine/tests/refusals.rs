@@ -40,7 +40,7 @@ fn unsupported_streams_are_refused_before_anything_is_written() {
     for (name, code) in [
         ("d-R.zs", "stream.compound"),
         ("d-I.zs", "stream.compound"),
-        ("d-full.resumed.zs", "stream.resuming"),
+        ("z-full.resumed.zs", "stream.resuming"),
     ] {
         let error = room.push(&room.push_request(), &recorded(name)).unwrap_err();
         assert_eq!(error.code, code);
@@ -141,7 +141,7 @@ fn a_wrong_recipient_uploads_nothing() {
 fn an_incremental_stream_on_another_base_is_refused() {
     let room = Room::new();
     let full = room.push(&room.push_request(), &incompressible(1 << 20)).unwrap();
-    let mut writer = StreamWriter::begin(78);
+    let mut writer = StreamWriter::begin(TO_GUID, 78);
     writer.object(8);
     let mut request = room.push_request();
     request["backup"]["level"] = json!(1);

@@ -2,7 +2,7 @@
 
 mod rooms;
 
-use rooms::stream::{compressible, incompressible};
+use rooms::stream::{TO_GUID, compressible, incompressible};
 use rooms::{Room, recorded};
 use serde_json::{Value, json};
 
@@ -20,12 +20,13 @@ fn round_trip(room: &Room, request: &Value, bytes: &[u8]) -> Value {
 
 #[test]
 fn recorded_streams_of_every_kind_come_back() {
-    for name in ["d-full.zs", "d-lec.zs", "e-plain.zs", "l-lc.zs", "l-split.zs", "x-full.zs", "z-full.zs"] {
+    for name in ["d-full.zs", "e-raw.zs", "fuse-full.zs", "l-lc.zs", "l-split.zs", "z-full.zs"] {
         let room = Room::new();
         let bytes = recorded(name);
         let begin = engine::parse_begin(&bytes[..312]).unwrap();
         let mut request = room.push_request();
         request["backup"]["snapshot_guid"] = begin["to_guid"].clone();
+        request["backup"]["raw"] = begin["raw"].clone();
         round_trip(&room, &request, &bytes);
     }
 }
@@ -104,12 +105,14 @@ fn the_sealed_properties_come_back() {
 fn an_incremental_names_its_parent() {
     let room = Room::new();
     let full = room.push(&room.push_request(), &incompressible(1 << 20)).unwrap();
-    let mut writer = rooms::stream::StreamWriter::begin(77);
+    let mut writer = rooms::stream::StreamWriter::begin(77, TO_GUID);
     writer.object(8);
     writer.write(8, 0, &[1; 4096]);
     let mut request = room.push_request();
     request["backup"]["level"] = json!(1);
-    request["backup"]["parent"] = json!({ "id": full["id"], "snapshot": "r", "snapshot_guid": "77" });
+    request["backup"]["snapshot_guid"] = json!("77");
+    request["backup"]["parent"] =
+        json!({ "id": full["id"], "snapshot": "r", "snapshot_guid": TO_GUID.to_string() });
     let report = room.push(&request, &writer.end()).unwrap();
     let listed = room.ask(&json!({ "list": { "source": "nas-1a2b3c4d", "dataset": "tank/data" } })).unwrap();
     let backups = listed["backups"].as_array().unwrap();

@@ -11,21 +11,22 @@ pub const TO_GUID: u64 = 0x1122_3344_5566_7788;
 pub struct StreamWriter {
     bytes: Vec<u8>,
     sums: Fletcher4,
+    to_guid: u64,
 }
 
 impl StreamWriter {
-    pub fn begin(from_guid: u64) -> Self {
+    pub fn begin(to_guid: u64, from_guid: u64) -> Self {
         let mut header = [0_u8; HEADER_BYTES];
         header[8..16].copy_from_slice(&BEGIN_MAGIC.to_le_bytes());
         header[16..24].copy_from_slice(&1_u64.to_le_bytes());
         header[24..32].copy_from_slice(&1_795_223_332_u64.to_le_bytes());
         header[32..36].copy_from_slice(&2_u32.to_le_bytes());
-        header[40..48].copy_from_slice(&TO_GUID.to_le_bytes());
+        header[40..48].copy_from_slice(&to_guid.to_le_bytes());
         header[48..56].copy_from_slice(&from_guid.to_le_bytes());
         header[56..66].copy_from_slice(b"tank/data@");
         let mut sums = Fletcher4::new(ByteOrder::Little);
         sums.update(&header);
-        Self { bytes: header.to_vec(), sums }
+        Self { bytes: header.to_vec(), sums, to_guid }
     }
 
     fn record(&mut self, mut header: [u8; HEADER_BYTES], payload: &[u8]) {
@@ -64,7 +65,7 @@ impl StreamWriter {
         for (index, sum) in self.sums.value().into_iter().enumerate() {
             header[8 + 8 * index..16 + 8 * index].copy_from_slice(&sum.to_le_bytes());
         }
-        header[40..48].copy_from_slice(&TO_GUID.to_le_bytes());
+        header[40..48].copy_from_slice(&self.to_guid.to_le_bytes());
         self.record(header, &[]);
         self.bytes
     }
@@ -95,7 +96,7 @@ pub fn compressible(length: usize) -> Vec<u8> {
 }
 
 fn stream(length: usize, fill: impl Fn(&mut u64, &mut [u8])) -> Vec<u8> {
-    let mut writer = StreamWriter::begin(0);
+    let mut writer = StreamWriter::begin(TO_GUID, 0);
     let mut payload = vec![0; RECORD_BYTES];
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     writer.object(8);
