@@ -85,6 +85,7 @@ proptest! {
         for (seen, raw) in whole.0.iter().zip(&records) {
             prop_assert_eq!(seen.record.kind as u8, raw.kind());
             prop_assert_eq!(&seen.payload, &raw.payload);
+            prop_assert_eq!(seen.record.unmodified, raw.kind() == 7 && raw.header[32] == 4);
         }
     }
 
