@@ -106,7 +106,9 @@ impl ObjectStore for RecordingStore {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        keys.iter().for_each(|key| note(&self.calls, Operation::Delete, key));
+        for key in keys {
+            note(&self.calls, Operation::Delete, key);
+        }
         self.inner.delete(keys).await
     }
 

@@ -1,6 +1,10 @@
 //! The conformance suite against a live S3 server; see `store::conformance::s3` for the variables that name it.
 //!
 //! Run as `cargo test --release -p store --features conformance --test conformance_s3`. Without a server every test here fails, it never skips.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of these tests are test code too; clippy only knows the tests themselves"
+)]
 
 use std::io::Write as _;
 

@@ -23,7 +23,7 @@ pub(super) fn list(root: &Root, prefix: &str, abandoned: &Abandoned) -> io::Resu
         other => other?,
     };
     let mut walk = Walk { abandoned, found: Vec::new() };
-    walk.folder(folder, top, begins)?;
+    walk.folder(&folder, top, begins)?;
     walk.found.sort_unstable_by(|a, b| a.key.as_bytes().cmp(b.key.as_bytes()));
     Ok(walk.found)
 }
@@ -48,11 +48,11 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn folder(&mut self, folder: OwnedFd, path: &str, begins: &str) -> io::Result<()> {
+    fn folder(&mut self, folder: &OwnedFd, path: &str, begins: &str) -> io::Result<()> {
         self.abandoned.check()?;
         let listed = names(folder.try_clone()?)?;
         for name in listed.iter().filter(|name| name.starts_with(begins) && !name.starts_with(TEMPORARY)) {
-            match self.entry(&folder, path, name) {
+            match self.entry(folder, path, name) {
                 // What vanishes between the two looks was deleted: it isn't there.
                 Err(fault) if gone(&fault) => {}
                 other => other?,
@@ -70,7 +70,7 @@ impl Walk<'_> {
                 self.found.push(ObjectInfo { key, length, ..ObjectInfo::default() });
                 Ok(())
             }
-            SFlag::S_IFDIR => self.folder(openat(folder, name, FOLDER, Mode::empty())?, &key, ""),
+            SFlag::S_IFDIR => self.folder(&openat(folder, name, FOLDER, Mode::empty())?, &key, ""),
             _ => Ok(()),
         }
     }

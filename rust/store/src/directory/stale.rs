@@ -16,9 +16,9 @@ use super::list::names;
 use crate::key::TEMPORARY;
 
 /// Younger files are left alone.
-const STALE_AFTER: Duration = Duration::from_secs(3600);
+const STALE_AFTER: Duration = Duration::from_hours(1);
 /// Where the file system knows no locks, the age alone decides.
-const STALE_WITHOUT_LOCKS: Duration = Duration::from_secs(24 * 3600);
+const STALE_WITHOUT_LOCKS: Duration = Duration::from_hours(24);
 
 /// Remove leftovers from `folder`; failing is harmless, since nothing counts them.
 pub(super) fn sweep(folder: &OwnedFd) {

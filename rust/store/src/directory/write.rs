@@ -77,7 +77,7 @@ impl Temporary {
         loop {
             match Self::try_create(root, path, final_name) {
                 Err(fault) if fault::errno(&fault) == Errno::ENOENT && attempt < FOLDER_ATTEMPTS => {
-                    attempt += 1
+                    attempt += 1;
                 }
                 other => return other.map_err(Failure::Io),
             }

@@ -42,9 +42,9 @@ use crate::{MultipartUpload, ObjectStore};
 /// The slowest upload that is still worth waiting for, in bytes a second.
 const SLOWEST_BYTES_PER_SECOND: u64 = 96 * 1024;
 /// S3 refuses a request 15 minutes after it was signed; give up (and sign anew) before.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(14 * 60);
+const LONGEST_ATTEMPT: Duration = Duration::from_mins(14);
 /// Completing a large multipart upload may take minutes.
-const COMPLETE_ATTEMPT: Duration = Duration::from_secs(10 * 60);
+const COMPLETE_ATTEMPT: Duration = Duration::from_mins(10);
 
 /// See the module.
 pub(crate) struct S3Store {
@@ -133,7 +133,7 @@ impl Shared {
     }
 
     /// Limits for one attempt that needs no more than `attempt`.
-    fn within(&self, attempt: Duration) -> aws_sdk_s3::config::Builder {
+    fn within(attempt: Duration) -> aws_sdk_s3::config::Builder {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(client::CONNECT_TIMEOUT)
             .operation_attempt_timeout(attempt.min(LONGEST_ATTEMPT))
@@ -142,11 +142,11 @@ impl Shared {
     }
 
     fn briefly(&self) -> aws_sdk_s3::config::Builder {
-        self.within(self.stall)
+        Self::within(self.stall)
     }
 
     fn for_upload(&self, bytes: usize) -> aws_sdk_s3::config::Builder {
-        self.within(self.stall + Duration::from_secs(bytes as u64 / SLOWEST_BYTES_PER_SECOND))
+        Self::within(self.stall + Duration::from_secs(bytes as u64 / SLOWEST_BYTES_PER_SECOND))
     }
 
     fn sends_conditions(&self, options_ask: bool) -> bool {

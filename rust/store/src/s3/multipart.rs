@@ -187,7 +187,7 @@ impl S3Upload {
             request =
                 request.checksum_type(ChecksumType::FullObject).checksum_crc64_nvme(&expected.checksum.value);
         }
-        request.customize().config_override(self.shared.within(COMPLETE_ATTEMPT)).send().await
+        request.customize().config_override(Shared::within(COMPLETE_ATTEMPT)).send().await
     }
 
     /// The first attempt may have succeeded without us hearing of it: then the object is there, whole.

@@ -1,6 +1,6 @@
 //! Which certificate authorities are trusted.
 //!
-//! The Rust SDK reads neither variable that users expect to work: AWS_CA_BUNDLE (the AWS tools') wins over SSL_CERT_FILE (OpenSSL's).
+//! The Rust SDK reads neither variable that users expect to work: `AWS_CA_BUNDLE` (the AWS tools') wins over `SSL_CERT_FILE` (OpenSSL's).
 //! A bundle that can't be used is an error here, not a mysterious handshake failure later.
 
 use std::ffi::OsStr;

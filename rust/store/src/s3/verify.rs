@@ -59,11 +59,10 @@ pub(super) async fn ask(
         return Err(StoreError::Checksum { place: address.place.clone(), why });
     }
     match expected.checksum.algorithm {
-        ChecksumAlgorithm::None => reread(shared, address, expected).await,
         ChecksumAlgorithm::Md5 if e_tag.as_deref() == Some(expected.checksum.value.as_str()) => {
             Ok(receipt(expected, expected.checksum.clone(), info.storage_class))
         }
-        ChecksumAlgorithm::Md5 => reread(shared, address, expected).await,
+        ChecksumAlgorithm::None | ChecksumAlgorithm::Md5 => reread(shared, address, expected).await,
         algorithm => match info.checksum {
             Some(named) if named.algorithm == algorithm => {
                 compare(address, expected, &named.value, info.storage_class)

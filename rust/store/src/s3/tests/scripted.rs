@@ -1,6 +1,7 @@
 //! An HTTP server that answers by a script: for what no real server does on demand.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
@@ -174,10 +175,10 @@ async fn receive(connection: &mut TcpStream) -> Option<Request> {
 async fn send(connection: &mut TcpStream, request: &Request, answer: &Answer) -> bool {
     let mut head = format!("HTTP/1.1 {} As Scripted\r\n", answer.status);
     if !answer.headers.iter().any(|(name, _)| *name == "content-length") {
-        head += &format!("content-length: {}\r\n", answer.body.len());
+        write!(head, "content-length: {}\r\n", answer.body.len()).unwrap();
     }
     for (name, value) in &answer.headers {
-        head += &format!("{name}: {value}\r\n");
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     head += "\r\n";
     let body: &[u8] = if request.method == "HEAD" { &[] } else { &answer.body };
