@@ -14,6 +14,21 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Literal, Self, final
 
+__all__ = [
+    "BUILD_INFO",
+    "ERROR_CODES",
+    "CancelledError",
+    "EngineError",
+    "Job",
+    "PushJob",
+    "RestoreJob",
+    "StoreJob",
+    "__version__",
+    "check_recipients",
+    "generate_identity",
+    "parse_begin",
+]
+
 __version__: Final[str]
 """Version of the engine; the package's own is the same."""
 

@@ -20,18 +20,18 @@ struct Classes {
 
 impl Classes {
     fn create(py: Python<'_>) -> PyResult<Self> {
-        // Class attributes, so that an exception raised from Python by these classes has them as well.
-        let attributes = PyDict::new(py);
-        attributes.set_item("code", "engine.internal")?;
-        attributes.set_item("context", PyDict::new(py))?;
         let base = py.get_type::<PyException>();
         let engine_error = PyErr::new_type(
             py,
             c"zfs_push_backups._engine.EngineError",
             Some(ENGINE_ERROR_DOC),
             Some(&base),
-            Some(attributes.into_any().unbind()),
+            None,
         )?;
+        // Class attributes, so that an exception raised from Python by these classes has them as well. Set here, not
+        // handed to `new_type`: pyo3 0.30.1 drops its dict before CPython has read it.
+        engine_error.bind(py).setattr("code", "engine.internal")?;
+        engine_error.bind(py).setattr("context", PyDict::new(py))?;
         let cancelled_error = PyErr::new_type(
             py,
             c"zfs_push_backups._engine.CancelledError",
