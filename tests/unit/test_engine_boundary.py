@@ -61,7 +61,7 @@ def test_importing_the_engine_leaves_asyncio_alone() -> None:
 
 
 def test_a_job_is_made_by_its_kind_alone() -> None:
-    with pytest.raises(TypeError, match="No constructor defined"):
+    with pytest.raises(TypeError, match="Job"):
         _engine.Job()
 
 
