@@ -9,7 +9,10 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCRIPT = """#!{python} -I
 import json, os, sys, time

@@ -1,4 +1,4 @@
-"""Look at configuration, keys, zfs, connectivity, rights and freshness; every line is ok, warn or FAIL and what to do."""
+"""Look at configuration, keys, zfs, connectivity, rights and freshness: a line is ok, warn or FAIL and what to do."""
 
 from __future__ import annotations
 

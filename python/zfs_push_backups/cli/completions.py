@@ -1,4 +1,4 @@
-"""Print shell completions, e.g.: zfs-push-backups completions bash > /etc/bash_completion.d/zfs-push-backups"""
+"""Print shell completions, to be kept for example as /etc/bash_completion.d/zfs-push-backups."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def guarded(words: list[str]) -> int:
         # Whoever read our output has gone; without this the interpreter complains once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except Exception as error:  # noqa: BLE001: the last line of defence against tracebacks
+    except Exception as error:  # noqa: BLE001  # the last line of defence against tracebacks
         from zfs_push_backups.report.failures import unexpected
 
         return fail(unexpected(error), as_json=as_json)

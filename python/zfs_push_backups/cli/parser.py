@@ -53,7 +53,8 @@ class Parser(argparse.ArgumentParser):
         name = word.partition("=")[0]
         if not name.startswith("-"):
             raise UsageError(
-                f"unexpected argument {word!r}", hint=f"options only here; the command stands first: see `{PROGRAM} --help`"
+                f"unexpected argument {word!r}",
+                hint=f"options only here; the command stands first: see `{PROGRAM} --help`",
             )
         near = difflib.get_close_matches(name, self._option_string_actions, n=1)
         hint = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"

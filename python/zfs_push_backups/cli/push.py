@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dataset", metavar="POOL/DATASET", help="this dataset instead of the tasks")
     group.add_argument("--recipient", action="append", default=[], metavar="AGE", help="age recipient (repeatable)")
     group.add_argument("--recursive", action="store_true", help="the datasets below as well")
+    group.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only these (repeatable)")
     group.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="not these (repeatable)")
     group.add_argument("--create", action="store_true", help="take a snapshot first")
     group.add_argument("--raw", choices=("true", "false"), help="encrypted datasets: send as they are, or decrypted")
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         dataset=options.dataset,
         recipients=tuple(options.recipient),
         recursive=options.recursive,
+        include=tuple(options.include),
         exclude=tuple(options.exclude),
         create=options.create,
         raw=None if options.raw is None else options.raw == "true",

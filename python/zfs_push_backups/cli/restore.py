@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--dataset", metavar="POOL/DATASET", help="the dataset as it was named at the source")
     what.add_argument("--source", metavar="NAME", help="the machine it was on, where the host holds several")
     what.add_argument("--snapshot", metavar="NAME", help="this snapshot instead of the newest")
-    what.add_argument("--at", metavar="TIME", help="the newest snapshot not younger than this, e.g. 2026-11-21T01:00:00Z")
+    what.add_argument(
+        "--at", metavar="TIME", help="the newest snapshot not younger than this, e.g. 2026-11-21T01:00:00Z"
+    )
     what.add_argument("--backup", metavar="ID", help="this very backup, as `list` shows it")
     what.add_argument("--group", metavar="ID", help="the whole tree that was pushed together under this id")
     what.add_argument("--recursive", action="store_true", help="the datasets below as well, as they were at that time")
@@ -25,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where to")
     where.add_argument("--to", metavar="POOL/DATASET", help="receive into this new dataset")
     where.add_argument("--output", metavar="FILE|-", help="write one backup's stream to a file or stdout instead")
-    where.add_argument("--force", action="store_true", help="receive -F into a dataset that exists: it loses newer data")
+    where.add_argument(
+        "--force", action="store_true", help="receive -F into a dataset that exists: it loses newer data"
+    )
     where.add_argument("--mount", action="store_true", help="mount the dataset when it is complete")
     where.add_argument("--properties", action="store_true", help="set the recorded properties, but for those below")
     where.add_argument("--mountpoints", action="store_true", help="also set mountpoint, canmount and sharing")

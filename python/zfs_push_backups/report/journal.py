@@ -1,4 +1,4 @@
-"""A small sender for the systemd journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+r"""A small sender for the systemd journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
 A field is `KEY=value\\n`, or for values with newlines `KEY\\n`, a little-endian 64-bit length, the bytes, `\\n`.
 What doesn't fit into a datagram travels in a sealed-off memory file whose descriptor is sent instead.
@@ -12,7 +12,10 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 

@@ -11,10 +11,12 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups.report.journal import JournalSocket, stderr_is_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 ROOT_LOGGER = "zfs_push_backups"
 STEP_LOGGER = "zfs_push_backups.step"

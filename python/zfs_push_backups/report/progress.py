@@ -18,21 +18,31 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 JSON_INTERVAL_SECONDS = 1.0
+KIB = 1024
 
 
 class Snapshot(Protocol):
     """What is read of the engine's progress: bytes and counts so far."""
 
     @property
-    def stage(self) -> str: ...
+    def stage(self) -> str:
+        """What the job does now."""
+
     @property
-    def stream_bytes(self) -> int: ...
+    def stream_bytes(self) -> int:
+        """Bytes of the send stream so far."""
+
     @property
-    def stored_bytes(self) -> int: ...
+    def stored_bytes(self) -> int:
+        """Bytes in the store so far."""
+
     @property
-    def parts_stored(self) -> int: ...
+    def parts_stored(self) -> int:
+        """Parts in the store so far."""
+
     @property
-    def parts_total(self) -> int | None: ...
+    def parts_total(self) -> int | None:
+        """Parts there will be, where that is known."""
 
 
 class Reporter:
@@ -105,6 +115,7 @@ class BarReporter(Reporter):
     def __init__(self) -> None:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
+        self._started = 0.0
 
     def begin(self, label: str, total_bytes: int | None) -> None:
         """Shows the bar."""
@@ -116,7 +127,7 @@ class BarReporter(Reporter):
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.DownloadColumn(binary_units=True),
-            progress.TransferSpeedColumn(),
+            progress.TextColumn("{task.fields[rate]}"),
             progress.TextColumn("{task.fields[parts]}"),
             progress.TimeRemainingColumn(),
             console=console,
@@ -124,7 +135,8 @@ class BarReporter(Reporter):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task(label, total=total_bytes, parts="")
+        self._task = self._bar.add_task(label, total=total_bytes, parts="", rate="")
+        self._started = time.monotonic()
         self._bar.start()
         handler = active_handler()
         if handler is not None:
@@ -139,7 +151,9 @@ class BarReporter(Reporter):
             total = progress.stream_bytes
         of = f"/{progress.parts_total}" if progress.parts_total else ""
         parts = f"{progress.parts_stored}{of} parts"
-        self._bar.update(self._task, completed=progress.stream_bytes, total=total, parts=parts)
+        elapsed = max(time.monotonic() - self._started, 0.001)
+        rate = f"{human_bytes(int(progress.stream_bytes / elapsed))}/s"
+        self._bar.update(self._task, completed=progress.stream_bytes, total=total, parts=parts, rate=rate)
 
     def end(self) -> None:
         """Takes the bar away and gives stderr back to the log."""
@@ -175,7 +189,7 @@ def human_bytes(count: int) -> str:
     """`1.5 GiB`, or plain bytes below a KiB."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if value < 1024 or unit == "PiB":
+        if value < KIB or unit == "PiB":
             return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
+        value /= KIB
     raise AssertionError

@@ -5,7 +5,9 @@ Invariants: only small probe objects are written, and with `write` False none; w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from zfs_push_backups import engine
 from zfs_push_backups.config.choice import for_host, required_recipients
@@ -20,12 +22,12 @@ from zfs_push_backups.zfs import datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
     from zfs_push_backups.config.models import Config, Host, Task
     from zfs_push_backups.run.options import CheckOptions
     from zfs_push_backups.run.session import Session
 
+Level = Literal["ok", "warn", "fail"]
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
@@ -42,14 +44,14 @@ def check(options: CheckOptions, session: Session) -> CheckReport:
     where = str(config.path) if config.path else "none: everything comes from the command line"
     inspection.add("ok", "configuration", where)
     hosts = config.hosts if options.host is None and len(config.hosts) > 1 else (session.host(config, options),)
-    inspection.attempt("recipients", lambda: inspection.recipients(config))
+    inspection.attempt("recipients", partial(inspection.recipients, config))
     if config.identity:
-        inspection.attempt("identity", lambda: inspection.identities(config, hosts[0]))
+        inspection.attempt("identity", partial(inspection.identities, config, hosts[0]))
     inspection.attempt("zfs", inspection.zfs)
     for task in (task for task in config.tasks if task.enabled):
-        inspection.attempt(f"task {task.name}", lambda task=task: inspection.task(task))  # type: ignore[misc]
+        inspection.attempt(f"task {task.name}", partial(inspection.task, task))
     for host in hosts:
-        inspection.attempt(f"host {host.name}", lambda host=host: inspection.host(config, host, max_age))  # type: ignore[misc]
+        inspection.attempt(f"host {host.name}", partial(inspection.host, config, host, max_age))
     return inspection.report(hosts[0].name if len(hosts) == 1 else None)
 
 
@@ -62,10 +64,9 @@ class Inspection:
         self.findings: list[Finding] = []
         self.trees: dict[str, tuple[str, ...]] = {}
 
-    def add(self, level: str, name: str, detail: str, advice: str = "") -> None:
+    def add(self, level: Level, name: str, detail: str, advice: str = "") -> None:
         """Note one finding."""
-        known = "ok" if level == "ok" else "warn" if level == "warn" else "fail"
-        self.findings.append(Finding(level=known, name=name, detail=detail, advice=advice))
+        self.findings.append(Finding(level=level, name=name, detail=detail, advice=advice))
 
     def attempt(self, name: str, look: Callable[[], None]) -> None:
         """Look at one thing; an expected failure is a finding."""
@@ -107,7 +108,9 @@ class Inspection:
             tree = expand(task.root, existing, task.include, task.exclude)
             names = tree.datasets
             for pattern in tree.unmatched:
-                self.add("warn", f"task {task.name}", f"the pattern {pattern!r} matches no dataset", "correct or drop it")
+                self.add(
+                    "warn", f"task {task.name}", f"the pattern {pattern!r} matches no dataset", "correct or drop it"
+                )
         for name in names:
             facts = datasets.describe(self.session.zfs, name)
             datasets.raw_choice(facts, task.raw, can_raw=self.session.capabilities.send_raw)
@@ -130,10 +133,16 @@ class Inspection:
         source = own_source(None, config)
         names = [name for task in config.tasks if task.enabled and for_host(task, host) for name in self.names_of(task)]
         if not names:
-            self.add("warn", f"host {host.name}: freshness", "no task goes to this host", "add one, or leave --max-age out")
+            self.add(
+                "warn", f"host {host.name}: freshness", "no task goes to this host", "add one, or leave --max-age out"
+            )
             return
         for state in freshness(store.backups(source), names, max_age, self.session.now()):
-            age = "no backup at all" if state.age is None else f"newest backup {format_duration(whole_minutes(state.age))} old"
+            age = (
+                "no backup at all"
+                if state.age is None
+                else f"newest backup {format_duration(whole_minutes(state.age))} old"
+            )
             advice = "" if state.fresh else f"allowed: {self.options.max_age}; look at the log of the last run"
             self.add("ok" if state.fresh else "fail", f"host {host.name}: {state.dataset}", age, advice)
 
@@ -142,15 +151,15 @@ class Inspection:
         return self.trees.get(task.name, (task.root,))
 
 
-def level_of(entry: dict[str, Any]) -> str:
-    """An engine's check as a level: None means it couldn't be known."""
-    return {True: "ok", False: "fail", None: "warn"}[entry["ok"]]
+def level_of(entry: dict[str, Any]) -> Level:
+    """An engine's check as a level: `ok` None means it couldn't be known."""
+    if entry["ok"] is None:
+        return "warn"
+    return "ok" if entry["ok"] else "fail"
 
 
 def whole_minutes(age: timedelta) -> timedelta:
     """An age for people."""
-    from datetime import timedelta
-
     return timedelta(minutes=int(age.total_seconds() // 60))
 
 

@@ -38,7 +38,9 @@ def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Stop) -> N
             start_new_session=True,
         )
     except OSError as error:
-        raise HookFailed(f"hook {name} can't run: {error.strerror}", hint="hooks are argument lists; name the program by its path") from error
+        raise HookFailed(
+            f"hook {name} can't run: {error.strerror}", hint="hooks are argument lists; name the program by its path"
+        ) from error
     output = _wait(process, stop)
     for line in output.splitlines():
         log.info("hook %s: %s", name, line)

@@ -21,7 +21,8 @@ def run_job(session: Session, job: Job, *, label: str = "", total_bytes: int | N
     handler = active_handler()
 
     def pull() -> None:
-        forward_engine_events(job.drain_events())
+        while events := job.drain_events():
+            forward_engine_events(events)
 
     def tick() -> None:
         pull()

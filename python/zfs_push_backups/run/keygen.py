@@ -18,7 +18,9 @@ def keygen(path: str) -> str:
     except FileExistsError:
         raise UsageError(f"{path} exists and is never overwritten", hint="name a file that doesn't exist") from None
     except OSError as error:
-        raise AccessDenied(f"{path} can't be written: {error.strerror}", hint="name a folder you may write to") from error
+        raise AccessDenied(
+            f"{path} can't be written: {error.strerror}", hint="name a folder you may write to"
+        ) from error
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"# created: {created}\n# public key: {recipient}\n{secret}\n")
         file.flush()

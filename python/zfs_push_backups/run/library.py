@@ -104,7 +104,7 @@ async def _drained(
                 break
             cancelled = cancelled or error
             stop.request("the awaiting task's cancellation")
-        except Exception:  # noqa: BLE001: it is raised from the future below
+        except Exception:  # noqa: BLE001  # it is raised from the future below
             break
     if cancelled is not None:
         raise cancelled from (None if work.cancelled() else work.exception())

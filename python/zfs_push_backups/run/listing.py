@@ -83,7 +83,9 @@ def narrowed(everything: tuple[Backup, ...], options: ListOptions) -> list[Backu
     """Those of the source and dataset asked for."""
     mine = [backup for backup in everything if options.source in (None, backup.source)]
     if options.source and not mine:
-        raise UsageError(f"the store has no source {options.source}", hint=guess(options.source, sources_of(everything)))
+        raise UsageError(
+            f"the store has no source {options.source}", hint=guess(options.source, sources_of(everything))
+        )
     found = [backup for backup in mine if options.dataset in (None, backup.dataset)]
     if options.dataset and not found:
         names = {backup.dataset for backup in mine if backup.dataset}

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def apply_properties(
     zfs: ZfsCommand, target: str, meta: dict[str, Any], *, ordinary: bool, mountpoints: bool
 ) -> tuple[str, ...]:
-    """Set the recorded properties; returns those that zfs refused (read-only, unknown here), which are only warned of."""
+    """Set the recorded properties; returns those that zfs refused (read-only, unknown here), with a warning."""
     refused = []
     for name, entry in sorted(dict(meta.get("properties") or {}).items()):
         if not (mountpoints if name in PLACES else ordinary):

@@ -175,7 +175,9 @@ def refuse_contradictions(options: PushOptions) -> None:
     if options.dataset and options.tasks:
         raise UsageError("--task and --dataset contradict each other", hint="name one of them")
     if options.stdin and (options.dataset or options.tasks or options.snapshot or options.create):
-        raise UsageError("--stdin names dataset and snapshot itself", hint="leave out --task, --dataset, --snapshot, --create")
+        raise UsageError(
+            "--stdin names dataset and snapshot itself", hint="leave out --task, --dataset, --snapshot, --create"
+        )
     if options.create and options.snapshot:
         raise UsageError("--create and --snapshot contradict each other", hint="name one of them")
     needs_dataset = {"--recursive": options.recursive, "--create": options.create, "--raw": options.raw is not None}

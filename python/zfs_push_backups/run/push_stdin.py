@@ -33,7 +33,9 @@ def push_stdin(options: PushOptions, session: Session, destination: Destination)
     """Take one stream and commit it. Raises `StreamRefused` (exit 2) for what is never taken."""
     dataset, snapshot = split_snapshot(options.stdin or "")
     if os.isatty(options.stdin_fd):
-        raise UsageError("standard input is a terminal", hint=f"zfs send {options.stdin} | zfs-push-backups --stdin ...")
+        raise UsageError(
+            "standard input is a terminal", hint=f"zfs send {options.stdin} | zfs-push-backups --stdin ..."
+        )
     head = read_head(options.stdin_fd)
     begin = engine.parse_begin(head)
     target = Planned(snapshot, int(begin["to_guid"]), None, int(begin["creation_unix_seconds"]))

@@ -93,9 +93,7 @@ def backup_of(shipment: Shipment, session: Session, destination: Destination) ->
         "made": "zfs",
         "tree_group": shipment.tree_group,
         "zfs": session.capabilities.as_versions(),
-        "properties": {
-            key: {"value": value.value, "source": value.source} for key, value in facts.properties.items()
-        },
+        "properties": {key: {"value": value.value, "source": value.source} for key, value in facts.properties.items()},
         "dataset_type": facts.type,
     }
 

@@ -112,7 +112,7 @@ class TaskPush:
         """The id that ties the datasets of a recursive task together."""
         if not self.task.recursive:
             return None
-        text = "\0".join((self.destination.source, self.task.root, snapshot))
+        text = f"{self.destination.source}\0{self.task.root}\0{snapshot}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def retry_command(self, dataset: str) -> str:

@@ -154,7 +154,9 @@ def named_backup(work: Restoration, everything: tuple[Backup, ...]) -> Backup:
             if backup.id == options.backup:
                 return backup
         near = nearest(options.backup, [backup.id for backup in listed])
-        raise UsageError(f"no backup has the id {options.backup}", hint=f"did you mean {near}?" if near else "see `list`")
+        raise UsageError(
+            f"no backup has the id {options.backup}", hint=f"did you mean {near}?" if near else "see `list`"
+        )
     facts = work.store.facts(listed)
     group = [backup for backup in listed if facts[backup.id].tree_group == options.group]
     if not group:
@@ -169,7 +171,8 @@ def describe(work: Restoration, chain: Chain) -> None:
     where = chain.target or work.options.output or "nowhere yet"
     for backup, manifest in work.store.manifests(chain.backups):
         size = human_bytes(sum(part["sealed_length"] for part in manifest["parts"]))
-        line = f"would restore {chain.dataset}@{manifest['snapshot']} to {where}: level {backup.level}, {size}, {backup.id}"
+        name = f"{chain.dataset}@{manifest['snapshot']}"
+        line = f"would restore {name} to {where}: level {backup.level}, {size}, {backup.id}"
         work.session.reporter.step(line)
         work.session.reporter.result({"dataset": chain.dataset, "target": where, "backup": backup.id, "dry_run": True})
 

@@ -90,7 +90,7 @@ def _machine_id(files: tuple[Path, ...]) -> str:
 
 
 def _default_counts(options: HostOptions) -> bool:
-    """The default file is left alone where it doesn't exist, or where a URL makes it unnecessary and it isn't readable."""
+    """Whether to load the default file: not where a URL makes it unnecessary and it isn't readable."""
     if not DEFAULT_PATH.exists():
         return False
     return os.access(DEFAULT_PATH, os.R_OK) or "://" not in (options.host or "")

@@ -41,7 +41,7 @@ class StoreView:
         return report
 
     def backups(self, source: str | None = None) -> tuple[Backup, ...]:
-        """Everything committed (of one source). Datasets that a key only holds a hash of get their name from the manifest."""
+        """Everything committed (of one source). Where a key holds only a hash, the dataset's name is the manifest's."""
         report = self.call({"list": {"source": source, "dataset": None}})
         self.repository = (report.get("repository") or {}).get("id")
         listed = tuple(Backup.from_report(entry) for entry in report["backups"])

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zfs_push_backups.zfs.command import ZfsCommand
+if TYPE_CHECKING:
+    from zfs_push_backups.zfs.command import ZfsCommand
 
 MODULE_VERSION = Path("/sys/module/zfs/version")
 

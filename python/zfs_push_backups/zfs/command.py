@@ -7,15 +7,21 @@ the child within a tick. Rationale: cron's PATH lacks the sbin folders where zfs
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from zfs_push_backups.errors import ShuttingDown, ZfsError
+from zfs_push_backups.zfs.child import end_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 SBIN_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 DEFAULT_TIMEOUT_SECONDS = 300.0
 TICK_SECONDS = 0.1
+SHOWN_COMMAND = 160
 
 _NOT_ROOT = ("permission denied", "failed to initialize zfs library", "must be superuser", "operation not permitted")
 _NO_DAEMON = ("connection refused", "/dev/zfs", "zfs modules are not loaded", "no such file or directory")
@@ -35,7 +41,7 @@ class ZfsCommand:
         if found is None:
             raise ZfsError(
                 "there is no zfs command on this machine",
-                hint=f"install OpenZFS (Debian, Ubuntu: apt install zfsutils-linux); looked in {self.environment['PATH']}",
+                hint=f"install OpenZFS (Debian: apt install zfsutils-linux); looked in {self.environment['PATH']}",
                 code="zfs.no_command",
             )
         self.program = found
@@ -58,17 +64,17 @@ class ZfsCommand:
             except subprocess.TimeoutExpired:
                 waited += TICK_SECONDS
                 if self.stopping():
-                    _reap(process)
+                    end_child(process)
                     raise ShuttingDown(f"stopped while `zfs {arguments[0]}` ran") from None
                 if waited >= timeout:
-                    _reap(process)
+                    end_child(process)
                     raise ZfsError(
                         f"`{spell(arguments)}` gave no answer in {timeout:.0f} s",
                         hint="look at `zpool status`: a suspended pool makes every zfs command hang",
                         code="zfs.timeout",
                     ) from None
             except BaseException:
-                _reap(process)
+                end_child(process)
                 raise
 
     def start(
@@ -132,18 +138,10 @@ def first_words(stderr: str) -> str:
 
 def spell(arguments: Sequence[str]) -> str:
     """The command as a person would type it, cut to a readable length."""
-    import shlex
-
     text = "zfs " + " ".join(shlex.quote(argument) for argument in arguments)
-    return text if len(text) <= 160 else text[:157] + "..."
+    return text if len(text) <= SHOWN_COMMAND else text[: SHOWN_COMMAND - 3] + "..."
 
 
 def decode(data: bytes) -> str:
-    """zfs output as text; bytes that aren't UTF-8 survive a round trip to another command line."""
+    """Zfs output as text; bytes that aren't UTF-8 survive a round trip to another command line."""
     return data.decode("utf-8", "surrogateescape")
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    from zfs_push_backups.zfs.child import end_child
-
-    end_child(process)

@@ -6,12 +6,17 @@ not an error. Property values may hold tabs and newlines, so lines are told apar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from zfs_push_backups.errors import ConfigurationError, UsageError, ZfsError
-from zfs_push_backups.zfs.command import ZfsCommand
+from zfs_push_backups.zfs.command import failure
 from zfs_push_backups.zfs.names import check_dataset, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zfs_push_backups.zfs.command import ZfsCommand
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,6 @@ def exists(zfs: ZfsCommand, name: str) -> bool:
         return bool(out.strip())
     if "does not exist" in err or "invalid" in err:
         return False
-    from zfs_push_backups.zfs.command import failure
-
     raise failure(("list", name), err, status)
 
 

@@ -21,7 +21,9 @@ def check_dataset(name: str) -> str:
     """Return `name` if it can be a dataset's name; raise `UsageError` saying what is wrong with it."""
     for mark, meaning in _MARKS.items():
         if mark in name:
-            raise UsageError(f"{name[:255]!r} names {meaning}, not a dataset", hint=f"leave out {mark!r} and what follows")
+            raise UsageError(
+                f"{name[:255]!r} names {meaning}, not a dataset", hint=f"leave out {mark!r} and what follows"
+            )
     try:
         return names.check_dataset_name(name)
     except ValueError as error:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from zfs_push_backups.errors import ZfsError
-from zfs_push_backups.zfs.capabilities import Capabilities
 from zfs_push_backups.zfs.child import end_child
 from zfs_push_backups.zfs.command import ZfsCommand, decode, failure
+
+if TYPE_CHECKING:
+    from zfs_push_backups.zfs.capabilities import Capabilities
 
 FINISH_TIMEOUT_SECONDS = 600.0
 TICK_SECONDS = 0.1

@@ -13,17 +13,21 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from zfs_push_backups.errors import SourceFailed
-from zfs_push_backups.zfs.capabilities import Capabilities
 from zfs_push_backups.zfs.child import end_child
 from zfs_push_backups.zfs.command import ZfsCommand, decode, failure, first_words, spell
-from zfs_push_backups.zfs.datasets import Dataset
-from zfs_push_backups.zfs.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from zfs_push_backups.zfs.capabilities import Capabilities
+    from zfs_push_backups.zfs.datasets import Dataset
+    from zfs_push_backups.zfs.snapshots import Snapshot
 
 PIPE_BYTES = 1 << 20
+DEFAULT_PIPE_BYTES = 65536
 ESTIMATE_TIMEOUT_SECONDS = 120.0
 STDERR_LIMIT = 64 * 1024
 
@@ -57,7 +61,7 @@ class SendProcess:
         return self._process.stdout.fileno()
 
     def close_pipe(self) -> None:
-        """Closes this process's reading end (the engine has its own by now), so that the engine's close ends the send."""
+        """Closes our reading end (the engine has its own by now), so that the engine's close ends the send."""
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -89,7 +93,7 @@ class SendProcess:
     def _widen(self) -> None:
         """A wide pipe keeps the sender busy between reads; the limit of an unprivileged user may be lower."""
         size = PIPE_BYTES
-        while size > 65536:
+        while size > DEFAULT_PIPE_BYTES:
             try:
                 fcntl.fcntl(self.fileno(), fcntl.F_SETPIPE_SZ, size)
             except OSError:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.pool import Pool
 from unit.fake_zfs import FakeZfs
 from zfs_push_backups.zfs import capabilities
 from zfs_push_backups.zfs.command import ZfsCommand
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.pool import Pool
 
 MODERN = """usage: zfs command args ...
 \tversion [-j]
@@ -39,7 +43,9 @@ def test_an_unreadable_usage_text_promises_nothing() -> None:
 
 @pytest.mark.parametrize("letter", ["L", "e", "c"])
 def test_each_flag_needs_its_own_letter(letter: str) -> None:
-    found = capabilities.from_usage(MODERN.replace(letter, "") if letter == "L" else f"\tsend [-n{letter}] <snapshot>\n", "x", None)
+    found = capabilities.from_usage(
+        MODERN.replace(letter, "") if letter == "L" else f"\tsend [-n{letter}] <snapshot>\n", "x", None
+    )
     assert (f"-{letter}" in found.block_flags()) is (letter != "L")
 
 

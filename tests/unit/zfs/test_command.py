@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from unit.fake_zfs import FakeZfs
 from zfs_push_backups.errors import ShuttingDown, ZfsError
 from zfs_push_backups.zfs import command
 from zfs_push_backups.zfs.command import ZfsCommand
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -47,7 +50,11 @@ def test_messages_are_english_and_the_child_has_its_own_session(fake: FakeZfs) -
     ("words", "code", "hint"),
     [
         ("cannot open 'tank': permission denied\n", "zfs.permission", "run as root"),
-        ("connect: Permission denied\ninternal error: failed to initialize ZFS library\n", "zfs.permission", "zfs allow"),
+        (
+            "connect: Permission denied\ninternal error: failed to initialize ZFS library\n",
+            "zfs.permission",
+            "zfs allow",
+        ),
         ("cannot open 'tank/x': dataset does not exist\n", "zfs.not_found", "zfs list"),
         ("The ZFS modules are not loaded.\n", "zfs.not_running", "modprobe"),
         ("cannot snapshot: out of space\n", "zfs.failed", ""),

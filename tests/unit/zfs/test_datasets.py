@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,6 +9,9 @@ from unit.fake_zfs import FakeZfs
 from zfs_push_backups.errors import ConfigurationError, UsageError, ZfsError
 from zfs_push_backups.zfs import datasets
 from zfs_push_backups.zfs.command import ZfsCommand
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.pool

@@ -12,7 +12,21 @@ def test_names_that_zfs_allows_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/", "tank/", "tank//x", "-tank", "tank/../x", "tank/50%", "tank/ü", "tank/a\nb", "t" * 256, "tank@s", "tank#b"]
+    "name",
+    [
+        "",
+        "/",
+        "tank/",
+        "tank//x",
+        "-tank",
+        "tank/../x",
+        "tank/50%",
+        "tank/ü",
+        "tank/a\nb",
+        "t" * 256,
+        "tank@s",
+        "tank#b",
+    ],
 )
 def test_names_that_could_do_harm_are_usage_errors_of_one_line(name: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +15,9 @@ from zfs_push_backups.zfs import datasets, send, snapshots
 from zfs_push_backups.zfs.capabilities import Capabilities, probe
 from zfs_push_backups.zfs.command import ZfsCommand
 from zfs_push_backups.zfs.receive import ReceiveProcess, unmount
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Outcome:

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from zfs_push_backups.cli import main as cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+OWN = "zfs_push_backups"
+
+
+def python(script: str, *, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    if cache is not None:
+        environment["PYTHONPYCACHEPREFIX"] = str(cache)
+    return subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60, env=environment
+    )
+
+
+def loaded(script: str) -> set[str]:
+    done = python(f"{script}\n{MODULES}")
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import zfs_push_backups",
+        "from zfs_push_backups.cli.main import main; main(['--help'])",
+        "from zfs_push_backups.cli.main import main\ntry: main(['push', '--help'])\nexcept SystemExit: pass",
+    ],
+)
+def test_import_and_help_load_no_third_party_module_and_no_engine(script: str) -> None:
+    found = loaded(script) - loaded("pass")
+    foreign = {
+        name.partition(".")[0] for name in found if name.partition(".")[0] not in {*sys.stdlib_module_names, OWN}
+    }
+    assert foreign == set()
+    assert not found & {"asyncio", "logging", "subprocess", f"{OWN}._engine", f"{OWN}.engine"}
+
+
+def test_importing_installs_no_signal_handler() -> None:
+    script = (
+        "import signal\n"
+        "before = [signal.getsignal(n) for n in (1, 2, 15)]\n"
+        "from zfs_push_backups import push, restore, list_backups, check\n"
+        "assert before == [signal.getsignal(n) for n in (1, 2, 15)]\n"
+    )
+    assert python(script).returncode == 0
+
+
+def cpu_seconds(script: str, cache: Path) -> float:
+    best = float("inf")
+    for _ in range(10):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        python(script, cache=cache)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return best
+
+
+@pytest.mark.parametrize(
+    "script", ["import zfs_push_backups", "from zfs_push_backups.cli.main import main; main(['--help'])"]
+)
+def test_import_and_help_cost_at_most_three_bare_interpreters(script: str, tmp_path: Path) -> None:
+    assert cpu_seconds(script, tmp_path) <= 3 * cpu_seconds("pass", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["psuh"], "unknown command 'psuh'", "zfs-push-backups push"),
+        (["zzz"], "unknown command 'zzz'", "restore"),
+        (["--hots", "x"], "unknown option --hots", "--host"),
+        (["--hos=x"], "unknown option --hos", "--host"),
+        (["--host", "x", "list"], "unexpected argument 'list'", "stands first"),
+        (["restore", "--to"], "argument --to: expected one argument", "restore --help"),
+        (["keygen"], "required: FILE", "keygen --help"),
+        (["push", "--level", "x"], "--level 'x'", "0 is a full"),
+        (["push", "--level", "-1"], "--level", "push --help"),
+        (["push", "--limit-upload", "fast"], "--limit-upload", ""),
+        (["completions", "fish"], "invalid choice", ""),
+        (["--version", "now"], "unexpected argument 'now'", ""),
+        (["push", "--task", "a", "--dataset", "tank/x"], "contradict", "name one"),
+        (["push", "--recursive"], "--recursive goes with --dataset", "configuration"),
+        (["push", "--dataset", "tank/x", "--exclude", "a"], "--recursive", ""),
+        (["push", "--stdin", "tank/x@s", "--dataset", "tank/x"], "--stdin names", "leave out"),
+        (["restore", "--dataset", "tank/x"], "where to?", "--to"),
+        (["restore", "--to", "tank/y"], "restore what?", "list"),
+        (["restore", "--dataset", "t/x", "--to", "t/y", "--output", "f"], "contradict", ""),
+        (["restore", "--dataset", "t/x", "--to", "t/y", "--at", "x", "--snapshot", "y"], "contradict", ""),
+        (["restore", "--dataset", "t/x", "--output", "f", "--mount"], "--mount goes with --to", ""),
+        (["restore", "--dataset", "t/x", "--output", "f", "--recursive"], "one file", "--to"),
+        (["restore", "--json", "--dataset", "t/x", "--output", "-"], "both want stdout", "file"),
+        (["check", "--max-age", "26"], "--max-age", ""),
+    ],
+)
+def test_a_usage_error_is_one_line_exit_2_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str, hint: str
+) -> None:
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    first, *rest = err.splitlines()
+    assert first.startswith("zfs-push-backups: ")
+    assert message in first
+    assert hint in " ".join(rest)
+    assert len(rest) <= 1
+    assert "Traceback" not in err
+
+
+def test_json_errors_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["push", "--json", "--level", "x"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in cli.COMMANDS)
+    for name in cli.COMMANDS:
+        assert cli.load(name).__doc__
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completions_know_commands_and_options(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert cli.main(["completions", shell]) == 0
+    out = capsys.readouterr().out
+    assert "restore" in out
+    assert "limit-upload" in out
+
+
+def test_the_bash_completions_are_bash(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["completions", "bash"])
+    subprocess.run(["bash", "-n"], input=capsys.readouterr().out, text=True, check=True, timeout=30)
+
+
+def test_the_schema_is_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["config", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert "hosts" in schema["properties"]
+
+
+def test_an_unexpected_failure_is_one_line_and_a_traceback_with_v(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_request: object, _session: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("zfs_push_backups.run.listing.list_backups", broken)
+    assert cli.main(["list"]) == 1
+    err = capsys.readouterr().err
+    assert "internal error: RuntimeError: boom" in err
+    assert "Traceback" not in err
+    assert cli.main(["list", "-v"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_anything_runs_ends_with_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "dispatch", interrupted)
+    assert cli.main(["list"]) == 130
+    assert capsys.readouterr().err == "zfs-push-backups: interrupted\n"
