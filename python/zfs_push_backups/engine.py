@@ -100,7 +100,10 @@ class Job:
                     if on_tick is not None:
                         on_tick()
                 except GeneratorExit:
-                    raise  # nobody can await any more; the job goes with its last reference
+                    # Nobody can await any more. The job goes with its last reference, and must not call a dead loop.
+                    with contextlib.suppress(RuntimeError):
+                        future.cancel()
+                    raise
                 except BaseException as error:  # noqa: BLE001  # raised below, after the drain
                     self.cancel(f"{type(error).__name__} was raised while awaiting the job")
                     on_tick = None if isinstance(error, Exception) else on_tick

@@ -99,3 +99,24 @@ def test_a_job_that_is_only_awaited_is_not_forgotten(vault: Vault) -> None:
         return await vault.create()._native.finished()
 
     assert '"created":true' in asyncio.run(only_await())
+
+
+def test_a_wait_whose_loop_dies_leaves_nothing_that_calls_it(vault: Vault, capfd: pytest.CaptureFixture[str]) -> None:
+    loop = asyncio.new_event_loop()
+    with OpenPush(vault) as push:
+        waiting = push.job.wait_async()
+        step = loop.create_task(asyncio.sleep(0))
+
+        async def begin() -> None:
+            await step
+            waiting.send(None)
+
+        loop.run_until_complete(begin())
+        loop.close()
+        waiting.close()
+        push.job.cancel("enough")
+        with pytest.raises(errors.Cancelled, match="enough"):
+            push.job.wait()
+    # The late outcome of a second job has passed through the same watching thread, so that of the first has as well.
+    asyncio.run(engine.await_job(vault.create()))
+    assert capfd.readouterr().err == ""

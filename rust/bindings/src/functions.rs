@@ -20,6 +20,7 @@ pub(crate) fn generate_identity() -> (String, String) {
 
 /// Check recipients and give each in its one spelling.
 #[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "pyo3 makes the list, so nobody else has it")]
 pub(crate) fn check_recipients(py: Python<'_>, lines: Vec<String>) -> PyResult<Vec<String>> {
     engine::check_recipients(&lines).or_raise(py)
 }
