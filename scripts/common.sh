@@ -32,5 +32,3 @@ if [ -z "${CARGO_TARGET_DIR:-}" ] && [ "${CI:-}" = true ] && have rustc; then
     mkdir -p "$CARGO_TARGET_DIR" && touch "$CARGO_TARGET_DIR"
     find "$cache" -maxdepth 1 -name 'target-*' -mtime +14 -exec rm -rf {} +
 fi
-# maturin sets these for its own cargo; the same values everywhere keep pyo3 from being compiled twice and tests from linking libpython.
-export PYO3_PYTHON=$venv/bin/python PYO3_BUILD_EXTENSION_MODULE=1
