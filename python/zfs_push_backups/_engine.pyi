@@ -131,7 +131,7 @@ def parse_begin(head: bytes) -> str:
     """Return what the first record of a send stream says, as JSON; `head` holds at least its first 312 bytes.
 
     `{"to_guid": str, "from_guid": str ("0": a full stream), "to_name": str, "creation_unix_seconds": int,
-    "features": {name: bool}, "raw": bool, ...}`. Raises `EngineError` with a `stream.*` code for what is no stream, or
+    "features": [name, ...], "raw": bool, ...}`. Raises `EngineError` with a `stream.*` code for what is no stream, or
     one of a kind that is never taken (compound, resuming, redacted, deduplicated).
     """
 

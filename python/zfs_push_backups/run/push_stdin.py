@@ -89,7 +89,7 @@ def flags_of(begin: dict[str, Any]) -> tuple[str, ...]:
     if begin["raw"]:
         return ("-w",)
     known = (("-L", "large_blocks"), ("-e", "embed_data"), ("-c", "compressed"))
-    return tuple(flag for flag, feature in known if features.get(feature))
+    return tuple(flag for flag, feature in known if feature in features)
 
 
 def backup_of(
