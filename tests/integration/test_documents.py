@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from harness.pool import Pool, zfs
 
 ROOT = Path(__file__).resolve().parents[2]
