@@ -1,4 +1,10 @@
 //! Every kind of damage to a manifest is found and named; every broken chain is told apart.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use format::{
     BackupKeys, Compression, Damage, FormatError, Hex, Manifest, ManifestKey, chain_to, check_linked,

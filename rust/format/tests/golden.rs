@@ -1,4 +1,10 @@
 //! Documents of released versions: they must read for ever, and what we write today is byte for byte what stands there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use format::{
     BackupId, BackupKeys, ChecksumAlgorithm, ChecksumKind, Compression, Damage, DatasetType, FormatError,

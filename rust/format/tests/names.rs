@@ -1,4 +1,5 @@
 //! Properties of names, keys, ids and readers, over arbitrary input.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::collections::HashMap;
 
