@@ -68,6 +68,7 @@ def configure(folder: Path, source: Dataset) -> Path:
         f"hosts:\n"
         f"  demo:\n"
         f"    url: file://{folder}/store\n"
+        f"    part_size: 8MiB\n"
         f"tasks:\n"
         f"  - name: important\n"
         f"    pool: {pool_name}\n"
