@@ -63,7 +63,14 @@ pub(super) fn from_connection(error: &(dyn Error + 'static), place: &Place) -> S
     let place = place.clone();
     let chain = causes(error);
     let why = redact(&deepest(error));
-    if chain.iter().any(|cause| cause.is::<CredentialsError>()) {
+    if let Some(cause) = chain.iter().find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
+        let why = match cause {
+            // The provider's own text lists every place that it looked in, one a line.
+            CredentialsError::CredentialsNotLoaded(_) => {
+                "none found in the environment, the profile files or a role".into()
+            }
+            _ => why,
+        };
         return StoreError::Credentials { place, why };
     }
     if chain.iter().any(|cause| cause.is::<rustls::Error>()) {
@@ -97,7 +104,8 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)
 }
 
 fn deepest(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A server's refusal.
@@ -198,6 +206,7 @@ impl Said {
             {
                 self.wrong_region(context)
             }
+            403 if self.is_garages_credentials() => StoreError::Credentials { place, why },
             403 => StoreError::Forbidden { place, why },
             404 if self.code.is_empty() || self.code == "NotFound" => StoreError::NotFound { place },
             405 | 501 => StoreError::Unsupported { place, why },
@@ -221,6 +230,11 @@ impl Said {
         }
         // The server's sentence often quotes the key id: the code says enough.
         StoreError::Credentials { place, why: format!("HTTP {}: {}", self.status, self.code) }
+    }
+
+    /// Garage calls a strange key id and a wrong secret `AccessDenied`, as it calls missing rights; only its sentence differs.
+    fn is_garages_credentials(&self) -> bool {
+        ["Invalid signature", "No such key:"].iter().any(|sentence| self.message.contains(sentence))
     }
 
     /// Servers use this code for a wrong region, a strange key id and an old date alike.

@@ -55,6 +55,28 @@ fn each_refusal_has_its_code() {
 }
 
 #[test]
+fn garage_tells_credentials_from_rights_by_its_sentence() {
+    for (sentence, expected) in [
+        ("Forbidden: Invalid signature", "store.credentials"),
+        ("Forbidden: No such key: GK0123456789abcdef01234567", "store.credentials"),
+        ("Forbidden: Operation is not allowed for this key.", "store.forbidden"),
+    ] {
+        assert_eq!(translated(403, "AccessDenied", sentence, &[], "").code(), expected, "{sentence}");
+    }
+}
+
+#[test]
+fn absent_credentials_are_one_line() {
+    let absent = CredentialsError::not_loaded(
+        "no credentials found. Attempted:\n  environment: not set\n  profile: none",
+    );
+    let error = from_connection(&absent, &Place::new("read", "s3://bucket/key".into()));
+    assert_eq!(error.code(), "store.credentials");
+    let text = error.to_string();
+    assert!(text.contains("none found") && !text.contains('\n'), "{text}");
+}
+
+#[test]
 fn a_wrong_region_names_the_right_one() {
     let expected = |error: StoreError| match error {
         StoreError::WrongRegion { expected, .. } => expected,
