@@ -75,7 +75,11 @@ def read_head(descriptor: int) -> bytes:
     """Read the first record's header; a shorter stream is refused."""
     head = b""
     while len(head) < HEADER_BYTES:
-        block = os.read(descriptor, HEADER_BYTES - len(head))
+        try:
+            block = os.read(descriptor, HEADER_BYTES - len(head))
+        except OSError as error:
+            hint = "pipe `zfs send` into it, or redirect it from a file"
+            raise UsageError(f"standard input can't be read: {error.strerror}", hint=hint) from error
         if not block:
             kind = f"ends after {len(head)} bytes" if head else "is empty"
             raise StreamRefused(f"the stream on standard input {kind}", hint="look at what zfs send said")
