@@ -202,3 +202,10 @@ fn the_examples_of_the_specification_hold() {
         assert_eq!(encode_component(&name).unwrap(), row[3].as_str().unwrap(), "{name}");
     }
 }
+
+#[test]
+fn the_list_of_error_codes_is_complete() {
+    let source = include_str!("../src/error.rs");
+    let returned: Vec<&str> = source.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(returned, FormatError::CODES);
+}
