@@ -206,6 +206,7 @@ fn the_examples_of_the_specification_hold() {
 #[test]
 fn the_list_of_error_codes_is_complete() {
     let source = include_str!("../src/error.rs");
-    let returned: Vec<&str> = source.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let returned: Vec<&str> =
+        source.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert_eq!(returned, FormatError::CODES);
 }
