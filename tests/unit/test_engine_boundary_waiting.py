@@ -20,6 +20,7 @@ from unit.engine_jobs import OpenPush, Vault
 from zfs_push_backups import _engine, engine, errors
 
 PATIENCE_SECONDS = 30
+SIGNAL_SECONDS = 10
 
 
 @pytest.fixture
@@ -81,6 +82,7 @@ class SignalledWait:
     def __init__(self, job: engine.Job, number: int) -> None:
         self._job = job
         self._ticks: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._send, args=(number,))
 
     def run(self) -> None:
@@ -88,11 +90,14 @@ class SignalledWait:
         try:
             self._job.wait(functools.partial(self._ticks.put, None))
         finally:
+            self._ended.set()
             self._thread.join()
 
     def _send(self, number: int) -> None:
         self._ticks.get(timeout=PATIENCE_SECONDS)
         os.kill(os.getpid(), number)
+        if not self._ended.wait(SIGNAL_SECONDS):
+            self._job.cancel("the wait did not run the signal's handler")
 
 
 def test_a_tick_that_raises_cancels_drains_and_is_not_called_again(push: OpenPush) -> None:
