@@ -1,0 +1,41 @@
+"""Peak memory of the real command does not depend on the length of the stream, and keeps within the promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import client, measure
+from harness.foreign import AgeIdentity
+from zfs_push_backups import engine
+
+LIMIT = 320 * measure.MIB
+SHORT, LONG = 256 * measure.MIB, 1024 * measure.MIB
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> AgeIdentity:
+    secret, recipient = engine.generate_identity()
+    path = tmp_path / "identity.txt"
+    path.write_text(secret)
+    return AgeIdentity(path, recipient)
+
+
+def peaks(folder: Path, identity: AgeIdentity, length: int) -> tuple[int, int]:
+    """Push a stream of `length` bytes into a new directory store, bring it back, and return both peaks."""
+    folder.mkdir()
+    ours = client.for_directory(folder, identity)
+    pushed = measure.run_fed(ours.push(), length)
+    stored = sum(file.stat().st_size for file in folder.rglob("*.age"))
+    assert stored > length, "the stream did not reach the store"
+    return pushed.peak, measure.run_drained(ours.restore()).peak
+
+
+@pytest.mark.slow
+def test_peak_memory_is_the_same_for_short_and_long_streams(tmp_path: Path, identity: AgeIdentity) -> None:
+    short = peaks(tmp_path / "short", identity, SHORT)
+    long = peaks(tmp_path / "long", identity, LONG)
+    for name, of_short, of_long in zip(("push", "restore"), short, long, strict=True):
+        assert of_long <= LIMIT, f"{name}: {of_long // measure.MIB} MiB"
+        assert abs(of_long - of_short) < of_short / 10, f"{name}: {of_short} bytes became {of_long}"
