@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+from typing import Any
 
 SCRIPT = """#!{python} -I
 import json, os, sys, time
@@ -70,9 +71,9 @@ class FakeZfs:
 
     def calls(self) -> list[list[str]]:
         """All argument lists so far."""
-        return [entry["argv"] for entry in self.records()]
+        return [list(map(str, entry["argv"])) for entry in self.records()]
 
-    def records(self) -> list[dict[str, object]]:
+    def records(self) -> list[dict[str, Any]]:
         """All calls with their surroundings."""
         log = self.folder / "calls.jsonl"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []

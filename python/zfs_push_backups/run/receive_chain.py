@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from zfs_push_backups import engine
-from zfs_push_backups.errors import Cancelled, ConfigurationError, UsageError, ZfsPushBackupsError
+from zfs_push_backups.errors import ConfigurationError, UsageError, ZfsPushBackupsError
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.properties import apply_properties
 from zfs_push_backups.run.results import RestoredDataset
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from zfs_push_backups.plan.listing import Backup
     from zfs_push_backups.run.restore import Chain, Restoration
+
+
+SINK_BROKE = "engine.sink_write"
 
 
 class TreeReceive:
@@ -102,11 +105,9 @@ class TreeReceive:
             process.close_pipe()
             try:
                 report = run_job(session, job, label=f"{target}@{snapshot}", total_bytes=stream_bytes)
-            except Cancelled:
-                raise
             except ZfsPushBackupsError as error:
-                # A receive that gave up closes its pipe; its own words are the cause, not our broken pipe.
-                gave_up = process.ended_early()
+                # A receive that gave up closes its pipe: then its own words are the cause, not our broken pipe.
+                gave_up = process.ended_early() if error.code == SINK_BROKE else None
                 if gave_up is not None:
                     raise gave_up from error
                 raise

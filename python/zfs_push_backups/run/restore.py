@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from zfs_push_backups.config.choice import choose_tasks
 from zfs_push_backups.errors import AccessDenied, ConfigurationError, UsageError
-from zfs_push_backups.plan.chain import Wanted, choose, of_dataset, resolve, resolve_tree
+from zfs_push_backups.plan.chain import Facts, Wanted, choose, of_dataset, resolve, resolve_tree
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.run.receive_chain import TreeReceive
 from zfs_push_backups.run.results import RestoreSummary
@@ -23,6 +23,8 @@ from zfs_push_backups.run.write_stream import check_output, write_stream
 from zfs_push_backups.zfs.names import check_dataset, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zfs_push_backups.config.models import Config, Host
     from zfs_push_backups.plan.listing import Backup
     from zfs_push_backups.run.options import RestoreOptions
@@ -125,10 +127,26 @@ def chosen_chains(work: Restoration, config: Config, host: Host) -> tuple[Chain,
         wanted = Wanted(snapshot=options.snapshot, at=moment(options.at))
         facts = work.store.facts(mine) if options.snapshot or options.at else None
         root = choose(mine, wanted, facts)
+        if options.snapshot is None:
+            root = latest_of_moment(root, mine, facts or {})
     if not (options.recursive or options.group):
         only = (root,) if options.backup and options.output else resolve(root, everything)
         return (Chain(root.dataset or "", only, options.to or ""),)
     return tree_chains(work, root, everything)
+
+
+def latest_of_moment(backup: Backup, backups: tuple[Backup, ...], facts: Mapping[str, Facts]) -> Backup:
+    """Times have whole seconds: what stands on a backup of the same second is the newer state of the two."""
+
+    def time_of(one: Backup) -> object:
+        return facts[one.id].snapshot_created if one.id in facts else one.created
+
+    later = [
+        one
+        for one in backups
+        if one.parent_nonce == backup.nonce and one.folder == backup.folder and time_of(one) == time_of(backup)
+    ]
+    return latest_of_moment(max(later, key=lambda one: one.id), backups, facts) if later else backup
 
 
 def source_said(config: Config, everything: tuple[Backup, ...], dataset: str) -> str | None:

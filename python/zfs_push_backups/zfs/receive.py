@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FINISH_TIMEOUT_SECONDS = 600.0
 TICK_SECONDS = 0.1
+EARLY_END_SECONDS = 5.0
 
 
 class ReceiveProcess:
@@ -53,9 +54,12 @@ class ReceiveProcess:
             self._process.stdin = None
 
     def ended_early(self) -> ZfsError | None:
-        """The error of a receive that gave up by itself, or None while it runs or after it succeeded."""
-        status = self._process.poll()
-        if status is None or status == 0:
+        """The error of a receive that closed its pipe by itself; None if it still runs or succeeded."""
+        try:
+            status = self._process.wait(EARLY_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+        if status == 0:
             return None
         return failure(self.arguments, self._read_words(), status)
 

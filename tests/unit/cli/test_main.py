@@ -87,7 +87,7 @@ def test_import_and_help_cost_at_most_three_bare_interpreters(script: str, tmp_p
         (["restore", "--to"], "argument --to: expected one argument", "restore --help"),
         (["keygen"], "required: FILE", "keygen --help"),
         (["push", "--level", "x"], "--level 'x'", "0 is a full"),
-        (["push", "--level", "-1"], "--level", "push --help"),
+        (["push", "--level", "-1"], "--level", "0 is a full"),
         (["push", "--limit-upload", "fast"], "--limit-upload", ""),
         (["completions", "fish"], "invalid choice", ""),
         (["--version", "now"], "unexpected argument 'now'", ""),

@@ -95,10 +95,9 @@ def test_a_step_is_its_message_alone_and_other_lines_say_where_from() -> None:
 
 def test_a_traceback_goes_into_the_log_line() -> None:
     _, lines = configured(1)
-    try:
-        raise RuntimeError("boom")
-    except RuntimeError as error:
-        logging.getLogger("zfs_push_backups.x").info("unexpected", exc_info=error)
+    with pytest.raises(ZeroDivisionError) as caught:
+        _ = 1 / 0
+    logging.getLogger("zfs_push_backups.x").info("unexpected", exc_info=caught.value)
     assert "Traceback" in lines[0]
     _, lines = configured(1, "json")
     logging.getLogger("zfs_push_backups.x").info("unexpected", exc_info=RuntimeError("boom"))
