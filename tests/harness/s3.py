@@ -65,3 +65,9 @@ class S3Server:
         """Return an object's bytes."""
         body: bytes = self.client().get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return body
+
+    def bodies(self, prefix: str = "") -> dict[str, bytes]:
+        """Return key -> bytes of every object under the prefix."""
+        client = self.client()
+        keys = self.keys(prefix)
+        return {key: client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
