@@ -112,8 +112,6 @@ class TreeReceive:
                     raise gave_up from error
                 raise
             process.finish()
-        if not session.capabilities.receive_unmounted:
-            unmount(self.zfs, target)
         return int(report["stream_bytes"])
 
     def finish(self, chain: Chain) -> None:
@@ -124,6 +122,9 @@ class TreeReceive:
             apply_properties(self.zfs, chain.target, meta, ordinary=options.properties, mountpoints=options.mountpoints)
         if options.mount:
             mount(self.zfs, chain.target)
+        elif not self.work.session.capabilities.receive_unmounted:
+            # Only behind the last step: zfs-fuse now and then answers a receive after an unmount with an I/O error.
+            unmount(self.zfs, chain.target)
 
     def tell(self, error: ZfsPushBackupsError) -> None:
         """Complete an error with what exists now."""

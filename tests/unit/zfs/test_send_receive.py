@@ -81,8 +81,8 @@ def test_a_full_and_an_incremental_arrive(zfs_pool: Pool, dataset: DatasetFactor
             with ReceiveProcess(command, found, target, force=False) as process:
                 feed(process, stream)
                 process.finish()
-            if not found.receive_unmounted:
-                unmount(command, target)
+        if not found.receive_unmounted:
+            unmount(command, target)
         guids = [snapshot.guid for snapshot in snapshots.list_snapshots(command, target)]
         assert guids == [snapshot.guid for snapshot in snapshots.list_snapshots(command, one.name)]
         assert zfs("get", "-Hp", "-o", "value", "mounted", target).strip() == "no"
