@@ -49,6 +49,7 @@ def push(options: PushOptions, session: Session) -> PushSummary:
     queue = Queue(options, session, destination)
     if options.stdin:
         queue.run_stdin()
+    queue.several = len(tasks) > 1 or any(task.recursive for task in tasks)
     for task in tasks:
         queue.run_task(task)
     return queue.finish()
@@ -63,6 +64,7 @@ class Queue:
         self.destination = destination
         self.results: list[PushResult] = []
         self.errors: list[ZfsPushBackupsError] = []
+        self.several = False
 
     def run_stdin(self) -> None:
         """Push the stream on standard input: a run of one."""
@@ -132,7 +134,8 @@ class Queue:
         self.results.append(result)
         self.errors.append(error)
         self.session.reporter.result(result.as_dict())
-        log.error("%s: %s", dataset, error)
+        # A sole failure is the command's own error line; of several each is told as it happens.
+        log.log(logging.ERROR if self.several else logging.DEBUG, "%s: %s", dataset, error)
 
     def finish(self) -> PushSummary:
         """Sum up; raises when something failed."""
