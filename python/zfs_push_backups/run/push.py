@@ -142,6 +142,8 @@ class Queue:
         if len(self.errors) == 1 and len(self.results) == 1:
             raise self.errors[0]
         if self.errors:
+            for error in self.errors if not self.several else ():
+                log.error("%s", error)
             failed = ", ".join(sorted({result.dataset for result in self.results if result.status == "failed"}))
             raise SomeTasksFailed(
                 f"{len(self.errors)} of {len(self.results)} pushes failed: {failed}",
