@@ -54,6 +54,15 @@ fn parts_of_several_pieces_come_back_through_a_small_budget() {
 }
 
 #[test]
+fn a_limited_push_takes_its_time_and_comes_back() {
+    let room = Room::new();
+    let mut request = room.push_request();
+    request["limit_upload_bytes_per_second"] = json!(4 << 20);
+    let report = round_trip(&room, &request, &incompressible(2 << 20));
+    assert!(report["seconds"]["total"].as_f64().unwrap() >= 0.4, "{report}");
+}
+
+#[test]
 fn compressed_parts_come_back_and_are_smaller() {
     let room = Room::new();
     let mut request = room.push_request();

@@ -36,7 +36,9 @@ impl Throttle {
         if wait.is_zero() {
             return Ok(());
         }
-        let slept = line.runtime.block_on(line.cancel.run_until_cancelled(tokio::time::sleep(wait)));
+        // The timer belongs to the runtime, so it is made inside of it.
+        let slept =
+            line.runtime.block_on(line.cancel.run_until_cancelled(async { tokio::time::sleep(wait).await }));
         slept.ok_or_else(|| EngineError::cancelled("stopped while holding to the upload limit"))
     }
 
