@@ -97,22 +97,21 @@ class Place:
     folder: Path | None = None
     server: S3Server | None = None
 
-    def run(self, command: str, *words: str | Path, stdin: bytes | Path | None = None, **changed: str) -> Ended:
-        """Run one command against this host; `changed` are variables of the environment."""
-        chosen = {**self.environment, **changed}
+    def run(
+        self,
+        command: str,
+        *words: str | Path,
+        stdin: bytes | Path | None = None,
+        changed: Mapping[str, str] | None = None,
+    ) -> Ended:
+        """Run one command against this host; `changed` are variables of its environment."""
+        chosen = {**self.environment, **(changed or {})}
         return program(command, "--host", self.url, *self.words, *words, stdin=stdin, environment=chosen)
 
-    def take(
-        self,
-        stream: bytes | Path,
-        recipient: str,
-        name: str = "tank/d@a",
-        source: str = SOURCE,
-        **changed: str,
-    ) -> Ended:
+    def take(self, stream: bytes | Path, recipient: str, name: str = "tank/d@a", source: str = SOURCE) -> Ended:
         """Push a stream by standard input."""
         words = ("--stdin", name, "--recipient", recipient, "--source", source)
-        return self.run("push", *words, stdin=stream, **changed)
+        return self.run("push", *words, stdin=stream)
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the backups that `list --long` shows."""

@@ -135,7 +135,7 @@ def key_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyWith]:
         pytest.skip("needs Garage: scripts/garage builds it (`make test` does so by itself)")
     folder = tmp_path_factory.mktemp("rights")
     with garage_harness.garage_server(garage, folder) as owner:
-        manage = [garage, "-c", folder / "garage.toml"]
+        manage: list[str | Path] = [garage, "-c", folder / "garage.toml"]
 
         def make(right: str) -> S3Server:
             if not right:

@@ -64,18 +64,18 @@ def test_the_bundle_wins_over_the_certificate_file(
 ) -> None:
     other = make_authority(tmp_path)
     trusted = {"AWS_CA_BUNDLE": str(authority.bundle), "SSL_CERT_FILE": str(other.bundle)}
-    secure.run("list", **trusted).good()
+    secure.run("list", changed=trusted).good()
     swapped = dict(zip(trusted, reversed(trusted.values()), strict=True))
-    secure.run("list", **swapped).refused(1, "no secure connection", "AWS_CA_BUNDLE")
+    secure.run("list", changed=swapped).refused(1, "no secure connection", "AWS_CA_BUNDLE")
 
 
 @pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_bundle_that_cannot_be_used_is_named(variable: str, secure: Place, tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
-    secure.run("list", **{variable: str(missing)}).refused(2, variable, "missing.pem", "No such file")
+    secure.run("list", changed={variable: str(missing)}).refused(2, variable, "missing.pem", "No such file")
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate\n")
-    secure.run("list", **{variable: str(empty)}).refused(2, variable, "empty.pem", "no usable certificate")
+    secure.run("list", changed={variable: str(empty)}).refused(2, variable, "empty.pem", "no usable certificate")
 
 
 def test_plain_http_behind_https_says_so(garage: S3Server, age_identity: AgeIdentity) -> None:
