@@ -117,6 +117,15 @@ pub(crate) fn raw(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// [`raw`] and the CRC64NVME, which is computed once where it is the declared checksum too.
+pub(crate) fn raw_and_crc64(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> (Vec<u8>, u64) {
+    let crc = crc64(bytes);
+    match algorithm {
+        ChecksumAlgorithm::Crc64Nvme | ChecksumAlgorithm::None => (crc.to_be_bytes().to_vec(), crc),
+        other => (raw(other, bytes), crc),
+    }
+}
+
 /// The value S3 computes over the raw checksums of the pieces: `base64(H(h1 || h2 ...))-N`; for MD5 the `ETag` form, in hex.
 pub(crate) fn composite(algorithm: ChecksumAlgorithm, pieces: &[Vec<u8>]) -> String {
     let hash = raw(algorithm, &pieces.concat());

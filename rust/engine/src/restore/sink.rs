@@ -33,10 +33,11 @@ impl StreamSink {
         cancelled: PipeReader,
         context: JobContext,
     ) -> Result<Self, EngineError> {
-        let mode = fstat(descriptor.as_fd()).map_err(|errno| broken(errno))?.st_mode;
+        let mode = fstat(descriptor.as_fd()).map_err(broken)?.st_mode;
         let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
         let (descriptor, most_bytes) = match kind {
-            SFlag::S_IFREG => (descriptor, usize::MAX),
+            // A terminal is refused by who calls; other character devices (/dev/null) never block.
+            SFlag::S_IFREG | SFlag::S_IFBLK | SFlag::S_IFCHR => (descriptor, usize::MAX),
             SFlag::S_IFIFO => match reopen(&descriptor) {
                 Ok(own) => (own, usize::MAX),
                 Err(_) => (descriptor, SAFE_WRITE_BYTES),

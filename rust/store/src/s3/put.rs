@@ -52,7 +52,7 @@ pub(super) async fn sums(
     place: &Place,
 ) -> Result<(Vec<u8>, u64), StoreError> {
     let bytes = body.clone();
-    let work = move || (checksum::raw(algorithm, &bytes), checksum::crc64(&bytes));
+    let work = move || checksum::raw_and_crc64(algorithm, &bytes);
     if body.len() <= HASH_INLINE_BYTES {
         return Ok(work());
     }
