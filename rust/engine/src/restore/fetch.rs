@@ -158,6 +158,13 @@ pub(crate) fn name_part(error: StoreError, part: &Part) -> EngineError {
     EngineError::from(error).with("key", &part.key)
 }
 
+/// Say which part it was that could not be opened, or held no valid stream.
+pub(crate) fn in_part(error: impl Into<EngineError>, part: &Part) -> EngineError {
+    let mut error = error.into().with("key", &part.key);
+    error.message = format!("part {} does not open: {}: {}", part.number, part.key, error.message);
+    error
+}
+
 /// A part that is not what its manifest says.
 pub(crate) fn damaged(part: &Part, how: &str) -> EngineError {
     EngineError::new(

@@ -18,7 +18,7 @@ use serde_json::json;
 use store::ObjectStore;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use fetch::{damaged, name_part};
+pub(crate) use fetch::{damaged, in_part, name_part};
 
 use self::opening::Opening;
 use self::sink::StreamSink;

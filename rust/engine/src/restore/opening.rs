@@ -12,7 +12,7 @@ use sealing::{CHUNK_BYTES, Digest, Identities, PartOpen, SEALED_CHUNK_BYTES, TAG
 use sendstream::{Border, HEADER_BYTES, Record, ScanError, Scanner, Sink, StreamSummary};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::fetch::{FRONT_BYTES, FetchedPiece, Promise, damaged};
+use super::fetch::{FRONT_BYTES, FetchedPiece, Promise, damaged, in_part};
 use super::inflate::Inflate;
 use super::sink::StreamSink;
 use crate::error::EngineError;
@@ -91,10 +91,10 @@ impl Opening {
         open.carried = piece.buffer.bytes()[begin + usable..end].to_vec();
         let slots = &mut piece.buffer.bytes_mut()[begin..begin + usable];
         let opened = self.cores.install(|| open.opener.open_slots(open.next_chunk, piece.last, slots));
-        opened.map_err(|error| EngineError::from(error).with("key", &part.key))?;
+        opened.map_err(|error| in_part(error, &part))?;
         open.next_chunk += slots.len().div_ceil(SEALED_CHUNK_BYTES) as u64;
         for slot in slots.chunks(SEALED_CHUNK_BYTES) {
-            self.chunk(&mut open, &slot[..slot.len().saturating_sub(TAG_BYTES)])?;
+            self.chunk(&mut open, &part, &slot[..slot.len().saturating_sub(TAG_BYTES)])?;
         }
         if piece.last {
             return self.end(&open, &part);
@@ -105,20 +105,20 @@ impl Opening {
 
     fn begin(&mut self, part: &Part, sealed: &[u8]) -> Result<usize, EngineError> {
         let opened = PartOpen::new(sealed, &self.identities);
-        let (opener, payload) = opened.map_err(|error| EngineError::from(error).with("key", &part.key))?;
+        let (opener, payload) = opened.map_err(|error| in_part(error, part))?;
         let compressed = part.key.ends_with(COMPRESSED_SUFFIX);
         let inflate = if compressed { Some(Inflate::new()?) } else { None };
         self.open = Some(OpenPart { opener, next_chunk: 0, carried: Vec::new(), stream_bytes: 0, inflate });
         Ok(payload)
     }
 
-    fn chunk(&mut self, open: &mut OpenPart, plain: &[u8]) -> Result<(), EngineError> {
+    fn chunk(&mut self, open: &mut OpenPart, part: &Part, plain: &[u8]) -> Result<(), EngineError> {
         debug_assert!(plain.len() <= CHUNK_BYTES);
         let (scanner, sink, context) = (&mut self.scanner, &mut self.sink, &self.context);
         let mut written = 0;
         let mut put = |bytes: &[u8]| -> Result<(), EngineError> {
             scanner.feed(bytes, &mut CheckOnly).map_err(|error| match error {
-                ScanError::Stream(error) => EngineError::from(error),
+                ScanError::Stream(error) => in_part(error, part),
                 ScanError::Sink(never) => match never {},
             })?;
             context.progress.add_stream_bytes(bytes.len() as u64);

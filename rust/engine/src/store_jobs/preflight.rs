@@ -11,7 +11,7 @@ use store::{ObjectInfo, ObjectStore, ThawState};
 use crate::error::EngineError;
 use crate::job::JobContext;
 use crate::manifests::read_manifest;
-use crate::restore::{damaged, name_part};
+use crate::restore::{damaged, in_part, name_part};
 
 /// Checks the backups under the given manifest keys, in that order; the first thing wrong is the error.
 pub(super) async fn run(
@@ -84,6 +84,6 @@ async fn check_identity(
     while let Some(chunk) = futures::StreamExt::next(&mut download.chunks).await {
         head.extend_from_slice(&chunk.map_err(|error| name_part(error, part))?);
     }
-    PartOpen::new(&head, identities).map_err(|error| EngineError::from(error).with("key", &part.key))?;
+    PartOpen::new(&head, identities).map_err(|error| in_part(error, part))?;
     Ok(())
 }
