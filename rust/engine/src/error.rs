@@ -66,6 +66,15 @@ impl EngineError {
         self
     }
 
+    /// Names the object that this is about: in the context, and in the text unless it stands there already.
+    #[must_use]
+    pub fn about(mut self, key: &str) -> Self {
+        if !self.message.contains(key) {
+            self.message = format!("{key}: {}", self.message);
+        }
+        self.with("key", key)
+    }
+
     /// Whether the job ended because it was asked to.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

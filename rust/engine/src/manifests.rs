@@ -22,6 +22,6 @@ pub(crate) async fn read_manifest(
         .await
         .map_err(|error| EngineError::from(error).with("key", key))?;
     let parsed = parse_manifest_key(key).and_then(|place| Manifest::parse_at(&place, &bytes));
-    let manifest = parsed.map_err(|error| EngineError::from(error).with("key", key))?;
+    let manifest = parsed.map_err(|error| EngineError::from(error).about(key))?;
     Ok((manifest, bytes))
 }

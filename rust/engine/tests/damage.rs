@@ -105,7 +105,7 @@ fn a_newer_format_and_an_unknown_requirement_are_refused() {
     std::fs::write(&path, manifest.to_string()).unwrap();
     let error = stored.room.restore(&stored.key).unwrap_err();
     assert_eq!(error.code, "format.requires");
-    assert!(error.message.contains("erasure-coding"), "{error}");
+    assert!(error.message.contains("erasure-coding") && error.message.contains(&stored.key), "{error}");
     manifest["format"] = json!(2);
     std::fs::write(&path, manifest.to_string()).unwrap();
     assert_eq!(stored.room.restore(&stored.key).unwrap_err().code, "format.too_new");

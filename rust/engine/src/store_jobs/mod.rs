@@ -63,7 +63,7 @@ async fn meta(
 ) -> Result<Value, EngineError> {
     let (manifest, _) = read_manifest(store, key).await?;
     let place = &manifest.meta;
-    let named = |error: EngineError| error.with("key", &place.key);
+    let named = |error: EngineError| error.about(&place.key);
     let sealed =
         store.get_bytes(&place.key, LARGEST_META_BYTES).await.map_err(|error| named(error.into()))?;
     if sealing::Digest::hex_of(&sealed) != place.blake3.to_string() {
