@@ -72,20 +72,25 @@ impl StoreChecksum {
     }
 }
 
-/// CRC64NVME of bytes that may arrive in portions.
+/// CRC-64/NVME of bytes that may arrive in portions.
 #[derive(Debug)]
-pub(crate) struct RunningCrc64(crc_fast::Digest);
+pub struct RunningCrc64(crc_fast::Digest);
 
-impl RunningCrc64 {
-    pub(crate) fn new() -> Self {
+impl Default for RunningCrc64 {
+    fn default() -> Self {
         Self(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme))
     }
+}
 
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+impl RunningCrc64 {
+    /// Adds `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(crate) fn value(&self) -> u64 {
+    /// The checksum of all bytes so far.
+    #[must_use]
+    pub fn value(&self) -> u64 {
         self.0.finalize()
     }
 }
@@ -117,9 +122,13 @@ pub(crate) fn raw(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// [`raw`] and the CRC64NVME, which is computed once where it is the declared checksum too.
-pub(crate) fn raw_and_crc64(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> (Vec<u8>, u64) {
-    let crc = crc64(bytes);
+/// [`raw`] and the CRC64NVME, which is computed once at most: not at all where it is `known`.
+pub(crate) fn raw_and_crc64(
+    algorithm: ChecksumAlgorithm,
+    bytes: &[u8],
+    known: Option<u64>,
+) -> (Vec<u8>, u64) {
+    let crc = known.unwrap_or_else(|| crc64(bytes));
     match algorithm {
         ChecksumAlgorithm::Crc64Nvme | ChecksumAlgorithm::None => (crc.to_be_bytes().to_vec(), crc),
         other => (raw(other, bytes), crc),
@@ -161,7 +170,7 @@ mod tests {
         let pieces = bytes.chunks(33_000).map(|piece| (crc64(piece), piece.len() as u64));
         assert_eq!(combine_crc64(pieces), crc64(&bytes));
         assert_eq!(combine_crc64([]), crc64(b""));
-        let mut running = RunningCrc64::new();
+        let mut running = RunningCrc64::default();
         bytes.chunks(777).for_each(|piece| running.update(piece));
         assert_eq!(running.value(), crc64(&bytes));
     }

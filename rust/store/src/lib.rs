@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
-pub use checksum::{ChecksumAlgorithm, ChecksumKind, StoreChecksum};
+pub use checksum::{ChecksumAlgorithm, ChecksumKind, RunningCrc64, StoreChecksum};
 pub use config::{ChecksumSetting, PayloadSigning, StoreConfig};
 pub use error::{ERROR_CODES, Place, StoreError};
 pub use key::{MAX_KEY_BYTES, check_key};

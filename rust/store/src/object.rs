@@ -15,6 +15,9 @@ pub struct PutOptions {
     pub if_absent: bool,
     /// The MIME type to note with the object.
     pub content_type: Option<&'static str>,
+    /// CRC-64/NVME of the body, from a caller that took it while the bytes were still in the cache. It is what the
+    /// store must find as well, so a wrong one fails like a damaged body.
+    pub body_crc64: Option<u64>,
 }
 
 /// Proof that an object was stored.

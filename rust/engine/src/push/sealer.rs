@@ -6,7 +6,8 @@ use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
 use rayon::ThreadPool;
-use sealing::Digest;
+use sealing::{Digest, PartSeal, SEALED_CHUNK_BYTES, SealError};
+use store::RunningCrc64;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::piece::{PartEnd, PlainPiece};
@@ -19,6 +20,8 @@ pub(crate) struct SealedPiece {
     /// Piece number within the part, from 1 as S3 counts.
     pub(crate) piece_number: u32,
     pub(crate) bytes: Bytes,
+    /// CRC-64/NVME of `bytes`.
+    pub(crate) crc64: u64,
     /// Present in the part's last piece.
     pub(crate) part_end: Option<SealedEnd>,
 }
@@ -32,6 +35,9 @@ pub(crate) struct SealedEnd {
     pub(crate) blake3: String,
 }
 
+/// How many chunks are sealed before their sums are taken: a block fits into the cores' own caches.
+const BLOCK_CHUNKS: usize = 32;
+
 /// What the sealing stage hands on.
 pub(crate) type SealResult = Result<SealedPiece, EngineError>;
 
@@ -40,9 +46,26 @@ pub(crate) struct Sealer {
     cores: ThreadPool,
     piece_bytes: usize,
     carried: Vec<u8>,
-    digest: Digest,
+    sums: Sums,
     sealed_length: u64,
     piece_number: u32,
+}
+
+/// Checksums of sealed bytes, taken block by block while these are still in the cache.
+#[derive(Default)]
+struct Sums {
+    /// Of the part so far.
+    digest: Digest,
+    /// Of the piece in hand.
+    crc64: RunningCrc64,
+}
+
+impl Sums {
+    /// Adds bytes, each sum on a core of its own where there are several.
+    fn update(&mut self, bytes: &[u8]) {
+        let Self { digest, crc64 } = self;
+        rayon::join(|| digest.update_parallel(bytes), || crc64.update(bytes));
+    }
 }
 
 impl Sealer {
@@ -60,7 +83,7 @@ impl Sealer {
             cores,
             piece_bytes,
             carried: Vec::new(),
-            digest: Digest::new(),
+            sums: Sums::default(),
             sealed_length: 0,
             piece_number: 0,
         })
@@ -87,33 +110,41 @@ impl Sealer {
         if piece.first_chunk > 0 {
             bytes[..piece.front].copy_from_slice(&self.carried);
         }
-        let slots = &mut bytes[piece.front..piece.end];
-        self.cores.install(|| piece.seal.seal_slots(piece.first_chunk, last, slots))?;
         let whole_part = last && self.piece_number == 0;
         let piece_end = if whole_part { piece.end } else { piece.end.min(self.piece_bytes) };
+        let (front, slots) = bytes[..piece.end].split_at_mut(piece.front);
+        let sums = &mut self.sums;
+        self.cores.install(|| {
+            sums.update(front);
+            seal_blocks(&piece.seal, piece.first_chunk, last, slots, |at, sealed| {
+                let until = sealed.len().min(piece_end - front.len() - at);
+                sums.update(&sealed[..until]);
+            })
+        })?;
         self.carried = bytes[piece_end..piece.end].to_vec();
-        let digest = &mut self.digest;
-        self.cores.install(|| digest.update_parallel(&bytes[..piece_end]));
-        let mut done = vec![self.next_piece(piece.part_number, piece.buffer.into_shared(0..piece_end))];
+        let crc64 = std::mem::take(&mut self.sums.crc64).value();
+        let shared = piece.buffer.into_shared(0..piece_end);
+        let mut done = vec![self.next_piece(piece.part_number, shared, crc64)];
         if let Some(end) = piece.part_end {
             if !self.carried.is_empty() {
                 let tail = std::mem::take(&mut self.carried);
-                self.digest.update(&tail);
-                done.push(self.next_piece(piece.part_number, Bytes::from(tail)));
+                self.sums.update(&tail);
+                let crc64 = std::mem::take(&mut self.sums.crc64).value();
+                done.push(self.next_piece(piece.part_number, Bytes::from(tail), crc64));
             }
             self.end_part(&mut done, end);
         }
         Ok(done)
     }
 
-    fn next_piece(&mut self, part_number: u32, bytes: Bytes) -> SealedPiece {
+    fn next_piece(&mut self, part_number: u32, bytes: Bytes, crc64: u64) -> SealedPiece {
         self.piece_number += 1;
         self.sealed_length += bytes.len() as u64;
-        SealedPiece { part_number, piece_number: self.piece_number, bytes, part_end: None }
+        SealedPiece { part_number, piece_number: self.piece_number, bytes, crc64, part_end: None }
     }
 
     fn end_part(&mut self, done: &mut [SealedPiece], stream: PartEnd) {
-        let digest = std::mem::replace(&mut self.digest, Digest::new());
+        let digest = std::mem::take(&mut self.sums.digest);
         if let Some(last) = done.last_mut() {
             last.part_end =
                 Some(SealedEnd { stream, sealed_length: self.sealed_length, blake3: digest.hex() });
@@ -121,4 +152,22 @@ impl Sealer {
         self.sealed_length = 0;
         self.piece_number = 0;
     }
+}
+
+/// Seals slots block by block, and shows each sealed block with its offset.
+fn seal_blocks(
+    seal: &PartSeal,
+    first_chunk: u64,
+    last: bool,
+    slots: &mut [u8],
+    mut sealed: impl FnMut(usize, &[u8]),
+) -> Result<(), SealError> {
+    const BLOCK_BYTES: usize = BLOCK_CHUNKS * SEALED_CHUNK_BYTES;
+    let blocks = slots.len().div_ceil(BLOCK_BYTES);
+    for (index, block) in slots.chunks_mut(BLOCK_BYTES).enumerate() {
+        let chunk = first_chunk + (index * BLOCK_CHUNKS) as u64;
+        seal.seal_slots(chunk, last && index + 1 == blocks, block)?;
+        sealed(index * BLOCK_BYTES, block);
+    }
+    Ok(())
 }

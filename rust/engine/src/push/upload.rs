@@ -79,7 +79,8 @@ impl Uploader {
     async fn begin(&self, piece: SealedPiece, state: &mut UnderWay) -> Result<(), EngineError> {
         if let (1, Some(end)) = (piece.piece_number, piece.part_end.clone()) {
             let key = (self.part_key)(piece.part_number, AttemptNonce::random()?)?;
-            let (store, options) = (Arc::clone(&self.store), self.options.clone());
+            let options = PutOptions { body_crc64: Some(piece.crc64), ..self.options.clone() };
+            let store = Arc::clone(&self.store);
             state.parts.spawn(put_part(store, options, key, piece, end));
             return Ok(());
         }

@@ -132,7 +132,7 @@ impl Temporary {
         // Only advice: where it isn't taken the check still guards the way to the page cache.
         let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         let mut buffer = vec![0; STRIDE_BYTES];
-        let (mut running, mut at) = (RunningCrc64::new(), 0_u64);
+        let (mut running, mut at) = (RunningCrc64::default(), 0_u64);
         loop {
             abandoned.check()?;
             match self.file.read_at(&mut buffer, at)? {

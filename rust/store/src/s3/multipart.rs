@@ -221,7 +221,7 @@ impl MultipartUpload for S3Upload {
         if number == 0 || number > MAX_PIECES {
             return Err(self.refuse(format!("pieces are numbered from 1 to {MAX_PIECES}")));
         }
-        let (raw, crc64) = put::sums(self.shared.algorithm, &body, &self.address.place).await?;
+        let (raw, crc64) = put::sums(self.shared.algorithm, &body, None, &self.address.place).await?;
         let wire_number = i32::try_from(number).map_err(|fault| self.refuse(fault.to_string()))?;
         let output = self.send_piece(wire_number, &body, &raw).await?;
         self.compare_piece(number, &raw, &output)?;

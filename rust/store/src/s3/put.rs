@@ -27,7 +27,7 @@ pub(super) async fn put(
     options: &PutOptions,
 ) -> Result<Receipt, StoreError> {
     let place = shared.place("store", key);
-    let (raw, crc64) = sums(shared.algorithm, &body, &place).await?;
+    let (raw, crc64) = sums(shared.algorithm, &body, options.body_crc64, &place).await?;
     let address = shared.address("store", key)?;
     put_summed(shared, &address, body, (raw, crc64), options).await
 }
@@ -49,11 +49,13 @@ pub(super) async fn put_declaring(
 pub(super) async fn sums(
     algorithm: ChecksumAlgorithm,
     body: &Bytes,
+    known_crc64: Option<u64>,
     place: &Place,
 ) -> Result<(Vec<u8>, u64), StoreError> {
     let bytes = body.clone();
-    let work = move || checksum::raw_and_crc64(algorithm, &bytes);
-    if body.len() <= HASH_INLINE_BYTES {
+    let work = move || checksum::raw_and_crc64(algorithm, &bytes, known_crc64);
+    let needs_no_hash = known_crc64.is_some() && algorithm == ChecksumAlgorithm::Crc64Nvme;
+    if needs_no_hash || body.len() <= HASH_INLINE_BYTES {
         return Ok(work());
     }
     let done = tokio::task::spawn_blocking(work).await;

@@ -99,7 +99,7 @@ fn compare(
 
 async fn reread(shared: &Arc<Shared>, address: &Address, expected: &Expected) -> Result<Receipt, StoreError> {
     let mut download = read::open(Arc::clone(shared), &address.full, &address.place, None).await?;
-    let (mut running, mut length) = (RunningCrc64::new(), 0_u64);
+    let (mut running, mut length) = (RunningCrc64::default(), 0_u64);
     while let Some(piece) = download.chunks.next().await {
         let piece = piece?;
         running.update(&piece);
