@@ -2,7 +2,7 @@
 
 Invariants: a chain begins with a full and every step is there, or the error names what is missing. Backups of several
 sources are never mixed nor guessed between. 'Newest' is the newest snapshot where the manifests were read, else the
-newest push.
+newest push; what stands on a backup is always newer than it.
 """
 
 from __future__ import annotations
@@ -71,12 +71,19 @@ def choose(backups: Sequence[Backup], wanted: Wanted, facts: Mapping[str, Facts]
     A snapshot's name needs the facts; its guid doesn't. Raises UsageError.
     """
     known = facts or {}
-    fitting = [backup for backup in backups if _fits(backup, wanted, known.get(backup.id))]
+    candidates = tips(backups) if wanted == Wanted() else backups
+    fitting = [backup for backup in candidates if _fits(backup, wanted, known.get(backup.id))]
     if not fitting:
         raise _nothing_fits(backups, wanted, known)
     whole = Chains(backups)
     # Of several backups of one state: one that is whole, with the shortest chain, so that the fewest parts are read.
-    return max(fitting, key=lambda b: (_state_time(b, known), bool(whole.whole(b)), -b.level, b.created, b.id))
+    return max(fitting, key=lambda b: (state_time(b, known), bool(whole.whole(b)), -b.level, b.created, b.id))
+
+
+def tips(backups: Sequence[Backup]) -> tuple[Backup, ...]:
+    """Those that nothing stands on: the newest state is one of theirs, whatever the order of the pushes was."""
+    parents = {(backup.folder, backup.parent_nonce) for backup in backups}
+    return tuple(backup for backup in backups if (backup.folder, backup.nonce) not in parents)
 
 
 def resolve(backup: Backup, backups: Iterable[Backup]) -> tuple[Backup, ...]:
@@ -87,8 +94,9 @@ def resolve(backup: Backup, backups: Iterable[Backup]) -> tuple[Backup, ...]:
 def resolve_tree(root: Backup, backups: Sequence[Backup], facts: Mapping[str, Facts]) -> tuple[Member, ...]:
     """The chain of each dataset below the root's, parents first, as it was when `root` was made.
 
-    A dataset with a backup in the root's group is restored from that; one that was up to date then, from its newest
-    backup before. Raises StoreDamaged if a chain is broken.
+    A dataset with a backup in the root's group is restored from that (the one nearest in time, where a snapshot's name
+    was used again); one that was up to date then, from its newest backup before. Raises StoreDamaged if a chain is
+    broken.
     """
     top = facts[root.id]
     chains = Chains(backups)
@@ -108,9 +116,11 @@ def resolve_tree(root: Backup, backups: Sequence[Backup], facts: Mapping[str, Fa
 def _of_group(candidates: Sequence[Backup], root: Backup, facts: Mapping[str, Facts]) -> Backup | None:
     group = facts[root.id].tree_group
     together = [backup for backup in candidates if group is not None and _group(backup, facts) == group]
-    moment = _state_time(root, facts)
-    before = [backup for backup in candidates if _state_time(backup, facts) <= moment]
-    return max(together or before, key=lambda b: (_state_time(b, facts), b.created, b.id), default=None)
+    moment = state_time(root, facts)
+    if together:
+        return max(together, key=lambda b: (-abs(state_time(b, facts) - moment), b.created, b.id))
+    before = [backup for backup in candidates if state_time(backup, facts) <= moment]
+    return max(before, key=lambda b: (state_time(b, facts), b.created, b.id), default=None)
 
 
 def _group(backup: Backup, facts: Mapping[str, Facts]) -> str | None:
@@ -118,7 +128,7 @@ def _group(backup: Backup, facts: Mapping[str, Facts]) -> str | None:
     return known.tree_group if known else None
 
 
-def _state_time(backup: Backup, facts: Mapping[str, Facts]) -> datetime:
+def state_time(backup: Backup, facts: Mapping[str, Facts]) -> datetime:
     """When the state in the backup was taken, as far as known."""
     known = facts.get(backup.id)
     if known is None or known.snapshot_created is None:
@@ -128,7 +138,7 @@ def _state_time(backup: Backup, facts: Mapping[str, Facts]) -> datetime:
 
 def _fits(backup: Backup, wanted: Wanted, known: Facts | None) -> bool:
     facts = {} if known is None else {backup.id: known}
-    if wanted.at is not None and _state_time(backup, facts) > wanted.at:
+    if wanted.at is not None and state_time(backup, facts) > wanted.at:
         return False
     if wanted.snapshot is None:
         return True
@@ -146,6 +156,6 @@ def _nothing_fits(backups: Sequence[Backup], wanted: Wanted, facts: Mapping[str,
         near = nearest(wanted.snapshot.rpartition("@")[2], names)
         hint = f"did you mean {near!r}?" if near else "`zfs-push-backups list` shows the snapshots that are committed"
         return UsageError(f"no backup holds the snapshot {wanted.snapshot!r}", hint=hint)
-    oldest = min(_state_time(backup, facts) for backup in backups)
+    oldest = min(state_time(backup, facts) for backup in backups)
     when = wanted.at.isoformat() if wanted.at else "then"
     return UsageError(f"no backup is as old as {when}", hint=f"the oldest one is of {oldest.isoformat()}")

@@ -1,7 +1,8 @@
 """Whether the newest backup of each dataset is young enough (`check --max-age`).
 
 Invariants: only backups in whole chains count, since others cannot be restored; a dataset that should be there and
-isn't is never fresh. Ages are of pushes: a backup proves that a run ended well at that time.
+isn't is never fresh. Ages are of pushes: a backup proves that a run ended well at that time. One that is dated in the
+future (a clock was wrong) proves nothing about now.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from datetime import datetime, timedelta
 
 from zfs_push_backups.plan.listing import Backup, Chains
 from zfs_push_backups.plan.tree import parents_first
+
+CLOCKS_DIFFER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ def freshness(
 def _of(dataset: str, chains: Chains, max_age: timedelta, now: datetime) -> Freshness:
     mine = [backup for backup in chains.backups if backup.dataset == dataset]
     whole = [backup for backup in mine if chains.whole(backup)]
-    newest = max(whole, key=lambda backup: (backup.created, backup.id), default=None)
+    dated = [backup for backup in whole if backup.created <= now + CLOCKS_DIFFER]
+    newest = max(dated or whole, key=lambda backup: (backup.created, backup.id), default=None)
     age = now - newest.created if newest else None
-    return Freshness(dataset, newest, age, age is not None and age <= max_age, len(mine) - len(whole))
+    return Freshness(dataset, newest, age, bool(dated) and age is not None and age <= max_age, len(mine) - len(whole))

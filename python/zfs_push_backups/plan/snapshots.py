@@ -124,8 +124,9 @@ def choose(
     `floor` is the newest snapshot that is committed already (see levels.floor): older matches are left out, as sending
     them would branch the chain; if nothing newer matches, the floor itself is the choice ('up to date'; it may be
     a bookmark).
-    `same_as` names the snapshot chosen for the parent dataset: it is taken if this dataset has it, so that a tree is of
-    one moment. Raises ZfsError if nothing matches.
+    `same_as` names the snapshot chosen for the parent dataset: it is taken if this dataset has it within the window and
+    not yet committed, so that a tree is of one moment, and a parent that nobody snapshots any more holds no child back.
+    Raises ZfsError if nothing matches.
     """
     matches = [point for point in oldest_first(snapshots) if any(fnmatchcase(point.name, p) for p in rule.match)]
     if not matches:
@@ -134,9 +135,10 @@ def choose(
     if not late_enough and floor is not None:
         reason = f"nothing newer than the committed {floor.name!r} matches {_shown(rule.match)}"
         return Choice(floor, (reason,), _age_warnings(dataset, matches[-1], rule))
-    twins = [point for point in late_enough if point.name == same_as]
-    chosen = twins[-1] if twins else _longest_kept(late_enough)
     newest = late_enough[-1]
+    near = _near(late_enough)
+    twins = [point for point in near if point.name == same_as and (floor is None or point.guid != floor.guid)]
+    chosen = twins[-1] if twins else _longest_kept(near)
     reasons = (f"{chosen.name!r} is kept longer than the newest match, {newest.name!r}",)
     return Choice(chosen, () if chosen is newest or twins else reasons, _age_warnings(dataset, newest, rule))
 
@@ -154,11 +156,14 @@ def _not_older(snapshots: Sequence[AnyPoint], matches: list[AnyPoint], floor: Po
     return [point for point in matches if place[point.guid] >= place[floor.guid]]
 
 
-def _longest_kept(matches: Sequence[AnyPoint]) -> AnyPoint:
-    """Of those made less than the window before the newest, the one kept longest, the newest of equals."""
-    newest = matches[-1]
-    seconds = CLASS_WINDOW.total_seconds()
-    near = [point for point in matches if newest.creation - point.creation < seconds]
+def _near(matches: Sequence[AnyPoint]) -> list[AnyPoint]:
+    """Those made within the window of the newest; one of a clock that stood in the future is not near."""
+    newest, seconds = matches[-1], CLASS_WINDOW.total_seconds()
+    return [point for point in matches if abs(newest.creation - point.creation) < seconds]
+
+
+def _longest_kept(near: Sequence[AnyPoint]) -> AnyPoint:
+    """The one kept longest, the newest of equals."""
     return max(reversed(near), key=lambda point: kept_rank(point.name))
 
 

@@ -13,7 +13,7 @@ from zfs_push_backups import engine
 from zfs_push_backups.config.choice import for_host, required_recipients
 from zfs_push_backups.config.quantities import format_duration, parse_duration
 from zfs_push_backups.errors import Cancelled, ConfigurationError, UsageError, ZfsPushBackupsError
-from zfs_push_backups.plan.freshness import freshness
+from zfs_push_backups.plan.freshness import CLOCKS_DIFFER, freshness
 from zfs_push_backups.plan.tree import expand
 from zfs_push_backups.run.results import CheckReport, Finding
 from zfs_push_backups.run.session import own_source
@@ -138,11 +138,7 @@ class Inspection:
             )
             return
         for state in freshness(store.backups(source), names, max_age, self.session.now()):
-            age = (
-                "no backup at all"
-                if state.age is None
-                else f"newest backup {format_duration(whole_minutes(state.age))} old"
-            )
+            age = age_of(state.age)
             advice = "" if state.fresh else f"allowed: {self.options.max_age}; look at the log of the last run"
             self.add("ok" if state.fresh else "fail", f"host {host.name}: {state.dataset}", age, advice)
 
@@ -158,9 +154,14 @@ def level_of(entry: dict[str, Any]) -> Level:
     return "ok" if entry["ok"] else "fail"
 
 
-def whole_minutes(age: timedelta) -> timedelta:
+def age_of(age: timedelta | None) -> str:
     """An age for people."""
-    return timedelta(minutes=int(age.total_seconds() // 60))
+    if age is None:
+        return "no backup at all"
+    shown = format_duration(timedelta(minutes=int(abs(age).total_seconds() // 60)))
+    if age < -CLOCKS_DIFFER:
+        return f"its only backups are dated {shown} in the future, so a clock was or is wrong"
+    return f"newest backup {shown} old"
 
 
 def span(text: str | None) -> timedelta | None:

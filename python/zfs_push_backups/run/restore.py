@@ -6,7 +6,9 @@ is touched only with `force`; nothing that was there before is ever removed. An 
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,17 @@ from typing import TYPE_CHECKING
 
 from zfs_push_backups.config.choice import choose_tasks
 from zfs_push_backups.errors import AccessDenied, ConfigurationError, UsageError
-from zfs_push_backups.plan.chain import Facts, Wanted, choose, of_dataset, resolve, resolve_tree
+from zfs_push_backups.plan.chain import (
+    Facts,
+    Member,
+    Wanted,
+    choose,
+    of_dataset,
+    resolve,
+    resolve_tree,
+    state_time,
+    tips,
+)
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.run.receive_chain import TreeReceive
 from zfs_push_backups.run.results import RestoreSummary
@@ -29,6 +41,8 @@ if TYPE_CHECKING:
     from zfs_push_backups.plan.listing import Backup
     from zfs_push_backups.run.options import RestoreOptions
     from zfs_push_backups.run.session import Session
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,8 +122,17 @@ def readable_identities(options: RestoreOptions, config: Config) -> tuple[str, .
     if not files:
         raise UsageError("no identity to open the backups with", hint="say --identity FILE (what keygen wrote)")
     for file in files:
-        if not Path(file).is_file():
-            raise ConfigurationError(f"identity file {file}: there is no such file", hint="correct --identity")
+        try:
+            mode = Path(file).stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise ConfigurationError(
+                f"identity file {file}: there is no such file", hint="correct --identity"
+            ) from None
+        except OSError as error:
+            raise AccessDenied(f"identity file {file}: {error.strerror}", hint="run as its owner") from error
+        if not stat.S_ISREG(mode):
+            hint = "it is read once for each backup, so write a pipe's content to a file on tmpfs first"
+            raise ConfigurationError(f"identity file {file}: not a regular file", hint=hint)
         if not os.access(file, os.R_OK):
             raise AccessDenied(f"identity file {file}: not readable by this user", hint="run as its owner")
     return tuple(files)
@@ -119,16 +142,21 @@ def chosen_chains(work: Restoration, config: Config, host: Host) -> tuple[Chain,
     """The chains that the options mean, parents first."""
     options = work.options
     everything = work.store.backups()
-    if options.backup or options.group:
-        root = named_backup(work, everything)
+    dataset = options.dataset
+    if options.task:
+        dataset = choose_tasks(config, host, (options.task,))[0].root
+    if options.backup:
+        root = backup_of_id(options, everything, dataset)
+    elif options.group:
+        root = root_of_group(work, everything, dataset)
     else:
-        dataset = options.dataset or choose_tasks(config, host, (options.task or "",))[0].root
+        dataset = dataset or ""
         mine = of_dataset(everything, dataset, options.source or source_said(config, everything, dataset))
         wanted = Wanted(snapshot=options.snapshot, at=moment(options.at))
-        facts = work.store.facts(mine) if options.snapshot or options.at else None
+        facts = work.store.facts(mine if options.snapshot or options.at else tips(mine))
         root = choose(mine, wanted, facts)
         if options.snapshot is None:
-            root = latest_of_moment(root, mine, facts or {})
+            root = latest_of_moment(root, mine, facts)
     if not (options.recursive or options.group):
         only = (root,) if options.backup and options.output else resolve(root, everything)
         return (Chain(root.dataset or "", only, options.to or ""),)
@@ -158,30 +186,61 @@ def tree_chains(work: Restoration, root: Backup, everything: tuple[Backup, ...])
     """The chains of a whole tree; each dataset goes below the target as it lay below the root."""
     top = root.dataset or ""
     mine = [b for b in everything if b.source == root.source and f"{b.dataset}/".startswith(f"{top}/")]
-    members = resolve_tree(root, mine, work.store.facts(mine))
+    facts = work.store.facts(mine)
+    members = resolve_tree(root, mine, facts)
+    for member in members:
+        warn_of_moment(work, member, [b for b in mine if b.dataset == member.dataset], facts)
     target = work.options.to or ""
     return tuple(Chain(member.dataset, member.chain, target + member.dataset[len(top) :]) for member in members)
 
 
-def named_backup(work: Restoration, everything: tuple[Backup, ...]) -> Backup:
-    """The backup of an id, or the topmost one of a group."""
+def warn_of_moment(work: Restoration, member: Member, backups: list[Backup], facts: Mapping[str, Facts]) -> None:
+    """Say it where a member of a tree is of another moment than the root, or older than what there is."""
+    last, options = member.chain[-1], work.options
+    newest = max(backups, key=lambda backup: (state_time(backup, facts), backup.id))
+    where = f"{member.dataset} comes from @{facts[last.id].snapshot} of {state_time(last, facts).isoformat()}"
+    if not member.in_group:
+        log.warning("%s, which was not pushed together with the root", where)
+    if not (options.at or options.snapshot or options.backup or options.group) and (
+        state_time(newest, facts) > state_time(last, facts)
+    ):
+        log.warning("%s, as the newest root; its own newest is @%s", where, facts[newest.id].snapshot)
+
+
+def backup_of_id(options: RestoreOptions, everything: tuple[Backup, ...], dataset: str | None) -> Backup:
+    """The backup of --backup; a dataset or source that was named as well must be its own."""
+    listed = tuple(backup for backup in everything if options.source in (None, backup.source))
+    for backup in listed:
+        if backup.id == options.backup:
+            if dataset not in (None, backup.dataset):
+                raise UsageError(f"the backup {backup.id} is of {backup.dataset}, not of {dataset}", hint="name one")
+            return backup
+    near = nearest(options.backup or "", [backup.id for backup in listed])
+    raise UsageError(f"no backup has the id {options.backup}", hint=f"did you mean {near}?" if near else "see `list`")
+
+
+def root_of_group(work: Restoration, everything: tuple[Backup, ...], dataset: str | None) -> Backup:
+    """The backup of a group that all others of it lie below, or the one of `dataset`; the newest of several."""
     options = work.options
     listed = tuple(backup for backup in everything if options.source in (None, backup.source))
-    if options.backup:
-        for backup in listed:
-            if backup.id == options.backup:
-                return backup
-        near = nearest(options.backup, [backup.id for backup in listed])
-        raise UsageError(
-            f"no backup has the id {options.backup}", hint=f"did you mean {near}?" if near else "see `list`"
-        )
     facts = work.store.facts(listed)
     group = [backup for backup in listed if facts[backup.id].tree_group == options.group]
     if not group:
         near = nearest(options.group or "", {fact.tree_group for fact in facts.values() if fact.tree_group})
         hint = f"did you mean {near}?" if near else "`list --long` shows the groups"
         raise UsageError(f"no backup belongs to the group {options.group}", hint=hint)
-    return min(group, key=lambda backup: (facts[backup.id].dataset.count("/"), facts[backup.id].dataset, backup.id))
+    names = {facts[backup.id].dataset for backup in group}
+    top = dataset or min(names, key=lambda name: (name.count("/"), name))
+    shown = ", ".join(sorted(names))
+    if top not in names:
+        raise UsageError(f"the group {options.group} has no backup of {top}", hint=f"it has: {shown}")
+    if dataset is None and not all(f"{name}/".startswith(f"{top}/") for name in names):
+        raise UsageError(
+            f"the group {options.group} has no dataset that all others lie below: {shown}",
+            hint="restore each into a place of its own: say --dataset as well",
+        )
+    roots = [backup for backup in group if facts[backup.id].dataset == top]
+    return max(roots, key=lambda backup: (state_time(backup, facts), backup.created, backup.id))
 
 
 def describe(work: Restoration, chain: Chain) -> None:
@@ -200,8 +259,7 @@ def moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         hint = "write 2026-11-21, 2026-11-21T01:00 or 2026-11-21T01:00:00Z"
         raise UsageError(f"--at {text!r} isn't a time", hint=hint) from None
-    return found.astimezone(UTC)

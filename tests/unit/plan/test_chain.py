@@ -9,7 +9,7 @@ import pytest
 
 from property.plan_builders import DATASET, NOON, SOURCE, backup, of_source, snap
 from zfs_push_backups.errors import InternalError, StoreDamaged, UsageError
-from zfs_push_backups.plan.chain import Facts, Wanted, choose, of_dataset, resolve, resolve_tree
+from zfs_push_backups.plan.chain import Facts, Wanted, choose, of_dataset, resolve, resolve_tree, tips
 from zfs_push_backups.plan.freshness import freshness
 from zfs_push_backups.plan.listing import Backup
 
@@ -157,3 +157,37 @@ def test_a_listing_entry_becomes_a_backup() -> None:
     assert Backup.from_report({**entry, "created": FULL.created.isoformat()}) == FULL
     with pytest.raises(InternalError):
         Backup.from_report({**entry, "created": "yesterday"})
+
+
+def test_an_older_snapshot_pushed_later_is_not_the_newest_even_unread() -> None:
+    older = backup(S[0], "zz", pushed=NOON)
+    facts = {TWO.id: FACTS[TWO.id], older.id: Facts(DATASET, "s0", S[0].creation)}
+    assert tips([*ALL, older]) == (TWO, older)
+    assert choose([*ALL, older], Wanted(), facts) is TWO
+
+
+def test_what_stands_on_a_backup_is_newer_whatever_the_clock_said() -> None:
+    set_back = backup(S[3], "d3", TWO, pushed=FULL.created - timedelta(days=1))
+    assert choose([*ALL, set_back], Wanted()) is set_back
+
+
+def test_of_a_group_whose_snapshot_name_was_used_again_the_same_moment_is_taken() -> None:
+    roots = [backup(S[0], "r0"), backup(S[3], "r3")]
+    children = [backup(S[0], "c0", dataset=f"{DATASET}/c"), backup(S[3], "c3", dataset=f"{DATASET}/c")]
+    facts = {
+        one.id: Facts(one.dataset or "", "backup", S[number].creation, "group")
+        for pair in (roots, children)
+        for one, number in zip(pair, (0, 3), strict=True)
+    }
+    for root, child in zip(roots, children, strict=True):
+        members = resolve_tree(root, [*roots, *children], facts)
+        assert [member.chain for member in members] == [(root,), (child,)]
+
+
+def test_a_backup_dated_in_the_future_proves_nothing_about_now() -> None:
+    ahead = backup(S[5], "f9", pushed=NOON + timedelta(days=3650))
+    (state,) = freshness([ahead], [DATASET], timedelta(hours=26), NOON)
+    assert not state.fresh
+    fine = backup(S[4], "f8", pushed=NOON - timedelta(hours=2))
+    (state,) = freshness([ahead, fine], [DATASET], timedelta(hours=26), NOON)
+    assert (state.fresh, state.newest) == (True, fine)

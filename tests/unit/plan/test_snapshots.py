@@ -125,3 +125,18 @@ def test_an_unknown_name_shows_the_nearest_and_the_newest() -> None:
 def test_a_created_name_is_in_utc() -> None:
     local = datetime(2026, 11, 21, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert created_name("x_%Y-%m-%d_%H:%M:%S", local) == "x_2026-11-20_23:30:00"
+
+
+def test_a_parent_that_nobody_snapshots_any_more_holds_no_child_back() -> None:
+    old, new = snap("before-upgrade", 1, hours_ago=240), snap("autosnap_daily", 2, hours_ago=2)
+    assert choose(DATASET, [old, new], ANY, same_as="before-upgrade").snapshot is new
+
+
+def test_a_parents_choice_that_is_committed_already_holds_no_child_back() -> None:
+    committed, new = snap("manual", 1, hours_ago=3), snap("manual-2", 2, hours_ago=2)
+    assert choose(DATASET, [committed, new], ANY, floor=committed, same_as="manual").snapshot is new
+
+
+def test_a_snapshot_of_a_clock_that_was_ahead_displaces_nothing() -> None:
+    ahead, new = snap("autosnap_monthly", 1, hours_ago=-24 * 3650), snap("autosnap_daily", 2, hours_ago=2)
+    assert choose(DATASET, [ahead, new], ANY).snapshot is new
