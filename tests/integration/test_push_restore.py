@@ -278,7 +278,7 @@ def test_the_levels_of_an_empty_host_say_what_to_type(bench: Workbench, dataset:
     done = bench.run("--host", "backup1", "--level", "1")
     assert done.code == 1
     assert "nothing to stand on" in done.error_line()
-    assert "zfs-push-backups --host backup1 --task prod --level 0" in done.err
+    assert f"zfs-push-backups --config {bench.config} --host backup1 --task prod --level 0" in done.err
     assert bench.objects() == []
 
 

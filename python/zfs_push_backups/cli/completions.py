@@ -17,6 +17,7 @@ def run(options: argparse.Namespace) -> int:
     import shtab
 
     from zfs_push_backups.cli.main import full_parser
+    from zfs_push_backups.report.progress import write_stdout
 
-    print(shtab.complete(full_parser(), shell=options.shell))
+    write_stdout(shtab.complete(full_parser(), shell=options.shell))
     return 0

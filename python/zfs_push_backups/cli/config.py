@@ -17,7 +17,8 @@ def run(options: argparse.Namespace) -> int:
     import json
 
     from zfs_push_backups.config.schema import json_schema
+    from zfs_push_backups.report.progress import write_stdout
 
     del options
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    write_stdout(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return 0

@@ -17,12 +17,12 @@ def run(options: argparse.Namespace) -> int:
     from zfs_push_backups.run.keygen import keygen
 
     recipient = keygen(options.file)
-    if options.json:
-        from zfs_push_backups.report.progress import emit_json
+    from zfs_push_backups.report.progress import emit_json, write_stdout
 
+    if options.json:
         emit_json({"recipient": recipient, "identity_file": options.file})
     else:
-        print(recipient)
+        write_stdout(recipient)
         if not options.quiet:
             from zfs_push_backups.report.logs import step
 

@@ -6,6 +6,7 @@ Only the subcommand asked for is imported, and heavy modules only inside it, so 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -34,11 +35,58 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    fill_closed_descriptors()
     if words and words[0] in {"-h", "--help"}:
         # Written here, not by argparse: the overview must cost no more than a bare interpreter and a bit.
-        sys.stdout.write(overview())
-        return 0
-    return guarded(words)
+        try:
+            sys.stdout.write(overview())
+        except OSError as error:
+            complain_of_stdout(error)
+            return settled(1)
+        return settled(0)
+    return settled(guarded(words))
+
+
+def fill_closed_descriptors() -> None:
+    """Fill standard descriptors that are closed, lest a file or socket of ours gets their number and their data.
+
+    Reading 0 and writing to 1 stay errors; what is logged to 2 goes nowhere.
+    """
+    for number, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115
+
+
+def settled(code: int) -> int:
+    """Write out what is buffered: what stdout loses is a failure, a log that nobody takes is not."""
+    if (lost := unwritable(1)) is not None:
+        complain_of_stdout(lost)
+        code = code or 1
+    unwritable(2)
+    return code
+
+
+def unwritable(number: int) -> OSError | None:
+    """Flush stdout or stderr; where that fails the rest goes nowhere, else the interpreter decides the exit code."""
+    try:
+        (sys.stdout if number == 1 else sys.stderr).flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        return error
+    return None
+
+
+def complain_of_stdout(error: OSError) -> None:
+    """One line, unless the reader has simply gone."""
+    from zfs_push_backups.errors import AccessDenied
+
+    if error.errno != errno.EPIPE:
+        fail(AccessDenied(f"stdout can't be written: {error.strerror}"), as_json=False)
 
 
 def guarded(words: list[str]) -> int:
@@ -50,16 +98,20 @@ def guarded(words: list[str]) -> int:
         return dispatch(words)
     except ZfsPushBackupsError as error:
         return fail(error, as_json=as_json)
+    except SystemExit as error:
+        # argparse's, after a command's --help.
+        return int(error.code or 0)
     except KeyboardInterrupt:
         sys.stderr.write(f"{PROGRAM}: interrupted\n")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; without this the interpreter complains once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
     except Exception as error:  # noqa: BLE001  # the last line of defence against tracebacks
         from zfs_push_backups.report.failures import unexpected
+        from zfs_push_backups.report.progress import StdoutLost
 
+        if isinstance(error, StdoutLost):
+            unwritable(1)
+            complain_of_stdout(error)
+            return 1
         return fail(unexpected(error), as_json=as_json)
 
 
@@ -147,10 +199,13 @@ def unknown_command(name: str) -> UsageError:
 
 
 def fail(error: ZfsPushBackupsError, *, as_json: bool) -> int:
-    """Show the error and return its exit code."""
+    """Show the error and return its exit code, which stands whether or not anybody can be told."""
+    import contextlib
+
     from zfs_push_backups.report.failures import show
 
-    show(error, as_json=as_json)
+    with contextlib.suppress(OSError):
+        show(error, as_json=as_json)
     return error.exit_code
 
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.config.quantities import parse_size
-from zfs_push_backups.errors import UsageError
+from zfs_push_backups.errors import Cancelled, UsageError
 from zfs_push_backups.report.progress import choose_reporter
 from zfs_push_backups.run.session import Session
 from zfs_push_backups.run.signals import stopping_signals
@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+LOWEST_RATE = 1024
+
 
 @contextlib.contextmanager
 def running(options: argparse.Namespace) -> Iterator[Session]:
     """Give the session of one command; signals stop it while the block runs."""
     stop = Stop()
     with stopping_signals(stop):
-        yield Session(stop=stop, reporter=choose_reporter(as_json=options.json, quiet=options.quiet))
+        try:
+            yield Session(stop=stop, reporter=choose_reporter(as_json=options.json, quiet=options.quiet))
+        except Cancelled as error:
+            # What waits for a child knows that it has to stop, not which signal decides the exit code.
+            if stop.requested:
+                error.signal_number, error.exit_code = stop.signal_number, 128 + stop.signal_number
+            raise
 
 
 def parse_rate(text: str | None) -> int | None:
@@ -30,6 +38,9 @@ def parse_rate(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return parse_size(text)
+        found = parse_size(text)
     except ValueError as error:
         raise UsageError(f"--limit-upload: {error}") from None
+    if found < LOWEST_RATE:
+        raise UsageError(f"--limit-upload: found {text!r}; allowed: at least 1KiB", hint="leave it out for no limit")
+    return found

@@ -9,7 +9,7 @@ import zfs_push_backups
 from zfs_push_backups import engine
 from zfs_push_backups.cli.parser import PROGRAM
 from zfs_push_backups.errors import UsageError, ZfsError
-from zfs_push_backups.report.progress import emit_json
+from zfs_push_backups.report.progress import emit_json, write_stdout
 from zfs_push_backups.zfs.capabilities import probe
 from zfs_push_backups.zfs.command import ZfsCommand
 
@@ -26,12 +26,13 @@ def run_version(words: list[str]) -> int:
     if "--json" in words:
         emit_json(found)
         return 0
-    print(f"{PROGRAM} {found['package']}")
+    lines = [f"{PROGRAM} {found['package']}"]
     for key, value in found.items():
         if key == "engine":
-            print("engine: " + ", ".join(f"{name} {text}" for name, text in value.items()))
+            lines.append("engine: " + ", ".join(f"{name} {text}" for name, text in value.items()))
         elif key != "package":
-            print(f"{key.replace('_', ' ')}: {value}")
+            lines.append(f"{key.replace('_', ' ')}: {value}")
+    write_stdout("\n".join(lines))
     return 0
 
 

@@ -5,6 +5,7 @@ Invariant: no traceback for an expected failure; an unexpected one is one line, 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import Any
@@ -36,7 +37,8 @@ def show(error: ZfsPushBackupsError, *, as_json: bool) -> None:
     """Writes the error: text on stderr, with --json also one JSON object on stdout."""
     from zfs_push_backups.report.logs import write_stderr
 
-    write_stderr(as_text(error))
+    with contextlib.suppress(OSError):
+        write_stderr(as_text(error))
     if as_json:
         from zfs_push_backups.report.progress import emit_json
 

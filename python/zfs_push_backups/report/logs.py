@@ -7,6 +7,7 @@ only the command calls `configure`. Steps are records of `STEP_LOGGER`: shown wi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -47,7 +48,9 @@ class OrderedHandler(logging.Handler):
         try:
             self.deliver(record)
         except (OSError, ValueError):
-            self.handleError(record)
+            # The journal has gone, or stderr is full: no traceback for that, and no reason to end a backup.
+            with contextlib.suppress(OSError, ValueError):
+                write_stderr(self.format(record))
 
     def deliver(self, record: logging.LogRecord) -> None:
         """Formats and writes; the journal's handler sends fields instead."""

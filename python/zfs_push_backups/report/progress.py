@@ -21,6 +21,10 @@ JSON_INTERVAL_SECONDS = 1.0
 KIB = 1024
 
 
+class StdoutLost(OSError):
+    """Nobody takes what is written to stdout: no defect of ours, and no failure of a task."""
+
+
 class Snapshot(Protocol):
     """What is read of the engine's progress: bytes and counts so far."""
 
@@ -181,8 +185,17 @@ def seconds_left(total: int | None, done: int, rate: float) -> int | None:
 
 def emit_json(entry: dict[str, Any]) -> None:
     """One JSON document on one line of stdout."""
-    sys.stdout.write(json.dumps(entry, ensure_ascii=True, default=str) + "\n")
-    sys.stdout.flush()
+    write_stdout(json.dumps(entry, ensure_ascii=True, default=str))
+
+
+def write_stdout(text: str) -> None:
+    """Write lines to stdout at once, whatever its encoding lacks escaped. Raises `StdoutLost`."""
+    try:
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        raise StdoutLost(error.errno, error.strerror) from error
 
 
 def human_bytes(count: int) -> str:

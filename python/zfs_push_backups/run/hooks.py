@@ -1,15 +1,18 @@
 """Hooks around a task: commands as argument lists, run without a shell, in their own session.
 
 A failing `before` hook skips its task unless `on_error: continue`; `after` hooks learn the outcome from
-ZPB_STATUS (ok or failed). Their output goes to the log, never to stdout, which may carry a result.
+ZPB_STATUS (ok or failed). Their output goes to the log, never to stdout, which may carry a result. A process that a
+hook leaves behind with its output still open is not waited for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.errors import HookFailed
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.run.stop import Stop
 
 TICK_SECONDS = 0.1
+LAST_WORDS_SECONDS = 2.0
 SHOWN_OUTPUT = 500
 
 log = logging.getLogger(__name__)
@@ -50,15 +54,30 @@ def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Stop) -> N
 
 
 def _wait(process: subprocess.Popen[bytes], stop: Stop) -> str:
+    over_since: float | None = None
     with process:
         while True:
             try:
                 return process.communicate(timeout=TICK_SECONDS)[0].decode("utf-8", "replace")
-            except subprocess.TimeoutExpired:
+            except subprocess.TimeoutExpired as expired:
                 if stop.requested:
-                    os.killpg(process.pid, signal.SIGTERM)
-                    try:
-                        process.communicate(timeout=2)
-                    except subprocess.TimeoutExpired:
-                        os.killpg(process.pid, signal.SIGKILL)
+                    _end(process)
                     raise stop.as_error() from None
+                if process.poll() is None:
+                    continue
+                over_since = over_since or time.monotonic()
+                if time.monotonic() - over_since > LAST_WORDS_SECONDS:
+                    log.warning(
+                        "the hook ended, but something that it started keeps its output open; send that elsewhere"
+                    )
+                    return (expired.output or b"").decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the hook's session to end, then end it; the group may be gone already."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.communicate(timeout=2)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)

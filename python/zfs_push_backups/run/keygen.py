@@ -21,8 +21,13 @@ def keygen(path: str) -> str:
         raise AccessDenied(
             f"{path} can't be written: {error.strerror}", hint="name a folder you may write to"
         ) from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"# created: {created}\n# public key: {recipient}\n{secret}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"# created: {created}\n# public key: {recipient}\n{secret}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # Half an identity opens nothing, and would keep the next attempt from this name.
+        os.unlink(path)  # noqa: PTH108
+        raise AccessDenied(f"{path} can't be written: {error.strerror}", hint="make room, or name another") from error
     return recipient

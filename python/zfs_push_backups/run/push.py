@@ -73,7 +73,7 @@ class Queue:
     def run_task(self, task: Task) -> None:
         """Run one task between its hooks."""
         self.session.stop.check()
-        before = len(self.errors)
+        before, ended = len(self.errors), False
         try:
             if not self.options.dry_run:
                 self.hooks(task, task.hooks.before, "starting")
@@ -86,13 +86,15 @@ class Queue:
                     raise
                 except ZfsPushBackupsError as error:
                     self.failed(error, task, attempt.dataset)
+            ended = True
         except Cancelled:
             raise
         except ZfsPushBackupsError as error:
             self.failed(error, task, task.root)
         finally:
+            # Whatever leaves this early, also what nobody expected, is no success in the eyes of an `after` hook.
             if not self.options.dry_run and not self.session.stop.requested:
-                self.after(task, ok=len(self.errors) == before)
+                self.after(task, ok=ended and len(self.errors) == before)
 
     def after(self, task: Task, *, ok: bool) -> None:
         """Run the hooks behind a task; their failure fails the task unless they say otherwise."""

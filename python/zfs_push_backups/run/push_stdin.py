@@ -7,6 +7,7 @@ of the sender's exit status, and the manifest says so (`made: stdin`).
 from __future__ import annotations
 
 import os
+import select
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from zfs_push_backups.run.options import PushOptions
     from zfs_push_backups.run.push_task import Destination
     from zfs_push_backups.run.session import Session
+    from zfs_push_backups.run.stop import Stop
 
 HEADER_BYTES = 312
+TICK_MILLISECONDS = 100
 
 
 def push_stdin(options: PushOptions, session: Session, destination: Destination) -> PushResult:
@@ -36,7 +39,7 @@ def push_stdin(options: PushOptions, session: Session, destination: Destination)
         raise UsageError(
             "standard input is a terminal", hint=f"zfs send {options.stdin} | zfs-push-backups --stdin ..."
         )
-    head = read_head(options.stdin_fd)
+    head = read_head(options.stdin_fd, session.stop)
     begin = engine.parse_begin(head)
     target = Planned(snapshot, int(begin["to_guid"]), None, int(begin["creation_unix_seconds"]))
     flags = flags_of(begin)
@@ -71,10 +74,14 @@ def push_stdin(options: PushOptions, session: Session, destination: Destination)
     return replace(result_of(None, dataset, decision, done, destination), base=decision.parent_id)
 
 
-def read_head(descriptor: int) -> bytes:
-    """Read the first record's header; a shorter stream is refused."""
-    head = b""
+def read_head(descriptor: int, stop: Stop) -> bytes:
+    """Read the first record's header; a shorter stream is refused. A sender may take its time, a stop may not."""
+    head, waiting = b"", select.poll()
+    waiting.register(descriptor, select.POLLIN)
     while len(head) < HEADER_BYTES:
+        stop.check()
+        if not waiting.poll(TICK_MILLISECONDS):
+            continue
         try:
             block = os.read(descriptor, HEADER_BYTES - len(head))
         except OSError as error:

@@ -6,6 +6,7 @@ and reaps the child; when the child failed, the engine reports its words, not th
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from zfs_push_backups.plan.levels import Decision
     from zfs_push_backups.run.push_task import Destination
     from zfs_push_backups.run.session import Session
-    from zfs_push_backups.zfs.datasets import Dataset
+    from zfs_push_backups.zfs.datasets import Dataset, Property
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def send_dataset(shipment: Shipment, session: Session, destination: Destination)
         process.close_pipe()
         process.supervise(job.source_exited)
         done = run_job(session, job, label=name, total_bytes=shipment.estimated_bytes)
+        if said := process.said():
+            log.warning("%s was sent with exit status 0, but zfs send said: %s", name, said)
     return result_of(shipment.task, shipment.facts.name, shipment.decision, done, destination)
 
 
@@ -93,9 +98,26 @@ def backup_of(shipment: Shipment, session: Session, destination: Destination) ->
         "made": "zfs",
         "tree_group": shipment.tree_group,
         "zfs": session.capabilities.as_versions(),
-        "properties": {key: {"value": value.value, "source": value.source} for key, value in facts.properties.items()},
+        "properties": {key: {"value": entry.value, "source": entry.source} for key, entry in text_only(facts).items()},
         "dataset_type": facts.type,
     }
+
+
+def text_only(facts: Dataset) -> dict[str, Property]:
+    """The properties but those that aren't UTF-8: they can't be recorded, and mustn't keep the data from being sent."""
+    kept = {key: entry for key, entry in facts.properties.items() if is_text(key + entry.value)}
+    for key in facts.properties.keys() - kept.keys():
+        log.warning("the property %s of %s is not UTF-8, so it is not recorded with the backup", key, facts.name)
+    return kept
+
+
+def is_text(value: str) -> bool:
+    """Whether there are no bytes in it that weren't text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def result_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -117,8 +118,9 @@ class TaskPush:
 
     def retry_command(self, dataset: str) -> str:
         """What the operator types up to --level."""
-        host = f"zfs-push-backups --host {self.destination.host.name}"
-        return f"{host} --dataset {dataset}" if self.options.dataset else f"{host} --task {self.task.name}"
+        what = ("--dataset", dataset) if self.options.dataset else ("--task", self.task.name)
+        config = ("--config", self.options.config) if self.options.config else ()
+        return shlex.join(("zfs-push-backups", *config, "--host", self.destination.host.name, *what))
 
 
 class Attempt:

@@ -91,6 +91,10 @@ def _machine_id(files: tuple[Path, ...]) -> str:
 
 def _default_counts(options: HostOptions) -> bool:
     """Whether to load the default file: not where a URL makes it unnecessary and it isn't readable."""
-    if not DEFAULT_PATH.exists():
+    try:
+        DEFAULT_PATH.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return "://" not in (options.host or "")
     return os.access(DEFAULT_PATH, os.R_OK) or "://" not in (options.host or "")

@@ -68,11 +68,13 @@ def check_output(chain: Chain, output: str, *, force: bool) -> None:
             raise UsageError("stdout is a terminal", hint="pipe the stream into zfs receive, or name a file")
         return
     path = Path(output)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         raise UsageError(f"{output} is a folder", hint="name the file in it")
-    if path.exists() and not force:
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # these never raise
+        raise UsageError(f"{output} is no regular file, and is never replaced", hint=f"say --output - >{output}")
+    if os.path.exists(path) and not force:  # noqa: PTH110
         raise UsageError(f"{output} exists", hint="name another file, or say --force")
-    if not path.absolute().parent.is_dir():
+    if not os.path.isdir(path.absolute().parent):  # noqa: PTH112
         raise UsageError(f"there is no folder {path.absolute().parent}", hint="make it first")
 
 

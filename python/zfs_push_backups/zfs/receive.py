@@ -11,7 +11,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Self
 
-from zfs_push_backups.errors import ZfsError
+from zfs_push_backups.errors import ShuttingDown, ZfsError
 from zfs_push_backups.zfs.child import end_child
 from zfs_push_backups.zfs.command import ZfsCommand, decode, failure
 
@@ -77,7 +77,10 @@ class ReceiveProcess:
                 return decode(self._process.communicate(timeout=TICK_SECONDS)[1])
             except subprocess.TimeoutExpired:
                 waited += TICK_SECONDS
-                if waited >= FINISH_TIMEOUT_SECONDS or self._zfs.stopping():
+                if self._zfs.stopping():
+                    end_child(self._process)
+                    raise ShuttingDown("stopped while `zfs receive` ended") from None
+                if waited >= FINISH_TIMEOUT_SECONDS:
                     end_child(self._process)
                     message = f"`zfs {' '.join(self.arguments)}` took the whole stream but did not end"
                     raise ZfsError(message) from None

@@ -70,6 +70,10 @@ class SendProcess:
         self._thread = threading.Thread(target=self._watch, args=(report,), name="zfs-send", daemon=True)
         self._thread.start()
 
+    def said(self) -> str:
+        """What it wrote to stderr so far; all of it once its end was reported."""
+        return first_words(decode(self._words))
+
     def end(self) -> None:
         """Kill, close our end, bounded wait; harmless once the child is gone."""
         if self._thread is None:

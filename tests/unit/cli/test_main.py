@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from zfs_push_backups.cli import main as cli
+from zfs_push_backups.engine import generate_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,3 +177,80 @@ def test_ctrl_c_before_anything_runs_ends_with_130(
     monkeypatch.setattr(cli, "dispatch", interrupted)
     assert cli.main(["list"]) == 130
     assert capsys.readouterr().err == "zfs-push-backups: interrupted\n"
+
+
+COMMAND = (sys.executable, "-m", "zfs_push_backups.cli.main")
+
+
+def shell(words: str, tmp_path: Path, *, unbuffered: str = "") -> subprocess.CompletedProcess[str]:
+    command = f"{' '.join(COMMAND)} {words.format(host=f'--host file://{tmp_path}/store')}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], check=False, capture_output=True, text=True, timeout=60, env=environment
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["--help", "--version", "config schema", "list {host}"])
+def test_a_full_stdout_is_one_line_and_exit_1(tmp_path: Path, words: str, unbuffered: str) -> None:
+    (tmp_path / "store").mkdir()
+    done = shell(f"{words} >/dev/full", tmp_path, unbuffered=unbuffered)
+    assert done.returncode == 1
+    assert done.stderr == "zfs-push-backups: stdout can't be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_is_no_defect(tmp_path: Path, unbuffered: str) -> None:
+    (tmp_path / "store").mkdir()
+    done = shell("list {host} --json | true", tmp_path, unbuffered=unbuffered)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["2>/dev/full", "2>&-", "2>/dev/full --json"])
+def test_an_unwritable_stderr_changes_no_exit_code(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "store").mkdir()
+    assert shell(f"list {{host}} -vv {closed}", tmp_path).returncode == 0
+    done = shell(f"list --nope {closed}", tmp_path)
+    assert done.returncode == 2
+    assert ("unknown option" in done.stdout) is ("--json" in closed)
+
+
+def test_a_closed_stdout_is_never_the_descriptor_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    done = shell("list {host} --json >&-", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "zfs-push-backups: stdout can't be written: Bad file descriptor\n"
+
+
+def test_a_stop_while_the_sender_on_stdin_is_silent_ends_at_once(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    recipient = generate_identity()[1]
+    host = f"file://{tmp_path}/store"
+    words = ["push", "--host", host, "--recipient", recipient, "--source", "s", "--stdin", "tank/a@x", "-vv"]
+    reading, writing = os.pipe()
+    try:
+        with subprocess.Popen([*COMMAND, *words], stdin=reading, stderr=subprocess.PIPE) as process:
+            time.sleep(1.5)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 128 + signal.SIGTERM
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_limit_that_would_never_end_is_refused(tmp_path: Path) -> None:
+    done = shell("--limit-upload 0 {host}", tmp_path)
+    assert done.returncode == 2
+    assert "at least 1KiB" in done.stderr
+
+
+def test_keygen_on_a_full_disk_leaves_no_half_key(tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys; sys.dont_write_bytecode = True; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20));"
+        f"from zfs_push_backups.cli.main import main; sys.exit(main(['keygen', {str(tmp_path / 'key')!r}]))"
+    )
+    done = python(script)
+    assert done.returncode == 1
+    assert "can't be written: File too large" in done.stderr
+    assert not (tmp_path / "key").exists()

@@ -123,3 +123,11 @@ def test_a_stop_ends_a_hook_that_hangs(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run_hook([sys.executable, "-c", script], {}, stop)
     assert time.monotonic() - started < 30
+
+
+def test_a_hook_that_leaves_a_process_behind_is_not_waited_for() -> None:
+    started = time.monotonic()
+    run_hook(["/bin/sh", "-c", "echo begun; sleep 30 & exit 0"], {}, Stop())
+    assert time.monotonic() - started < 15
+    with pytest.raises(HookFailed, match="status 4: begun"):
+        run_hook(["/bin/sh", "-c", "echo begun; sleep 30 & exit 4"], {}, Stop())
