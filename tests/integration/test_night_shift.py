@@ -69,6 +69,22 @@ def test_a_group_without_a_root_is_never_restored_in_part(
     assert one.name not in done.err
 
 
+def test_a_tree_with_a_gap_says_how_to_restore_it(bench: Workbench, dataset: DatasetFactory, zfs_pool: Pool) -> None:
+    root = dataset("gap")
+    leaf = child(child(root, "left-out"), "leaf")
+    bench.configure([bench.task(root.name, recursive=True, include=[".", "left-out/leaf"])])
+    zfs("snapshot", "-r", f"{root.name}@one")
+    assert bench.run().code == 0
+    target = zfs_pool.unused_name()
+    words = ("restore", "--identity", bench.key)
+    done = bench.run(*words, "--dataset", root.name, "--recursive", "--to", target)
+    assert done.code == 2
+    assert f"zfs create -p {target}/left-out" in done.err
+    assert bench.run(*words, "--dataset", root.name, "--to", target).code == 0
+    zfs("create", "-p", f"{target}/left-out")
+    assert bench.run(*words, "--dataset", leaf.name, "--to", f"{target}/left-out/leaf").code == 0
+
+
 def test_a_group_whose_snapshot_name_was_used_again_means_the_newest(
     bench: Workbench, grove: tuple[Dataset, Dataset, str]
 ) -> None:

@@ -7,6 +7,7 @@ zfs itself; complete steps stay, since they are good.
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,11 @@ class TreeReceive:
             if not parent and not self.work.options.force:
                 raise UsageError(f"there is no pool {chain.target}", hint="create the pool, or name a dataset in one")
             if parent and parent not in coming and not datasets.exists(self.zfs, parent):
-                near = datasets.unknown_dataset(parent, datasets.list_all(self.zfs))
-                raise ConfigurationError(f"the parent of {chain.target} does not exist: {parent}", hint=near.hint)
+                hint = datasets.unknown_dataset(parent, datasets.list_all(self.zfs)).hint
+                if parent.startswith(f"{self.chains[0].target}/"):
+                    alone = f"`zfs create -p {shlex.quote(parent)}`, then restore {chain.dataset} with --dataset"
+                    hint = f"the tree was pushed without it: restore without --recursive, {alone}"
+                raise ConfigurationError(f"the parent of {chain.target} does not exist: {parent}", hint=hint)
 
     def run(self) -> tuple[RestoredDataset, ...]:
         """Receive everything; an error is completed with what exists now."""
