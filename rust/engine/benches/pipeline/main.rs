@@ -10,8 +10,8 @@ mod jobs;
 mod memory_store;
 mod primitives;
 mod report;
-#[allow(unreachable_pub, reason = "the file belongs to the tests")]
-#[path = "../../tests/rooms/stream.rs"]
+#[allow(dead_code, reason = "the file belongs to the tests")]
+#[path = "../../tests/pipelines/rooms/stream.rs"]
 mod stream;
 
 use std::error::Error;

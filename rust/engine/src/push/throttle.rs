@@ -66,7 +66,7 @@ mod tests {
         let start = Instant::now();
         assert_eq!(throttle.wait_after(500, 1_000, start), Duration::from_millis(500));
         assert_eq!(throttle.wait_after(500, 1_000, start), Duration::from_secs(1));
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         assert_eq!(throttle.wait_after(500, 1_000, later), Duration::ZERO);
         assert_eq!(throttle.wait_after(500, 1_000, later), Duration::from_millis(500));
     }

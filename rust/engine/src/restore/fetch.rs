@@ -1,12 +1,10 @@
 //! Fetches sealed bytes ahead of need, in order, within the memory budget.
 //!
 //! Buffers are taken in stream order by one loop, so the piece that is needed next always has one and nothing can
-//! lock up. A body that breaks off is asked for again from the byte where it broke.
+//! lock up. A body that breaks off is taken up again by the store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use format::Part;
 use futures::StreamExt;
 use sealing::SEALED_CHUNK_BYTES;
@@ -16,11 +14,6 @@ use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use crate::buffers::{Buffer, BufferPool};
 use crate::error::EngineError;
 use crate::job::JobContext;
-
-/// How often in a row a body may break off without a single byte.
-const FRUITLESS_TRIES: u32 = 6;
-/// The first pause between tries; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Where a piece's bytes begin in its buffer: before them is room for the chunk that the last piece left open.
 pub(super) const FRONT_BYTES: usize = SEALED_CHUNK_BYTES;
@@ -83,64 +76,30 @@ impl WantedPiece {
         mut buffer: Buffer,
         context: &JobContext,
     ) -> Result<FetchedPiece, EngineError> {
+        let named = |error| name_part(error, &self.part);
         let length =
             usize::try_from(self.end - self.offset).map_err(|_| EngineError::internal("piece too long"))?;
-        let mut filled = 0;
-        let mut fruitless = 0;
-        while filled < length {
-            let into = &mut buffer.bytes_mut()[FRONT_BYTES + filled..FRONT_BYTES + length];
-            let (count, ended) = self.read_from(store, filled as u64, into).await;
-            context.progress.add_sealed_bytes(count as u64);
-            filled += count;
-            fruitless = if count > 0 { 0 } else { fruitless + 1 };
-            match ended {
-                Ok(()) if count > 0 => {}
-                Ok(()) => return Err(damaged(&self.part, "its body ends before its length")),
-                Err(error) if !is_passing(&error) || fruitless == FRUITLESS_TRIES => {
-                    return Err(name_part(error, &self.part));
-                }
-                Err(error) => {
-                    tracing::warn!(key = %self.part.key, %error, "download broke off, going on from there");
-                    tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(fruitless)).await;
-                }
-            }
+        let mut download = store.get(&self.part.key, Some(self.offset..self.end)).await.map_err(named)?;
+        if download.total_length != self.part.sealed_length {
+            let how = format!("it is {} bytes long, not {}", download.total_length, self.part.sealed_length);
+            return Err(damaged(&self.part, &how));
+        }
+        let mut into = &mut buffer.bytes_mut()[FRONT_BYTES..FRONT_BYTES + length];
+        while let Some(chunk) = download.chunks.next().await {
+            let chunk = chunk.map_err(named)?;
+            let Some((here, rest)) = into.split_at_mut_checked(chunk.len()) else {
+                return Err(damaged(&self.part, "the store sent more than was asked for"));
+            };
+            here.copy_from_slice(&chunk);
+            into = rest;
+            context.progress.add_sealed_bytes(chunk.len() as u64);
+        }
+        if !into.is_empty() {
+            return Err(damaged(&self.part, "its body ends before its length"));
         }
         let last = self.end == self.part.sealed_length;
         Ok(FetchedPiece { part: self.part, buffer, length, first: self.offset == 0, last })
     }
-
-    /// Reads into `into` until it is full or the body ends; says how many bytes came and how it ended.
-    async fn read_from(
-        &self,
-        store: &dyn ObjectStore,
-        skip: u64,
-        into: &mut [u8],
-    ) -> (usize, Result<(), StoreError>) {
-        let range = self.offset + skip..self.end;
-        let mut download = match store.get(&self.part.key, Some(range)).await {
-            Ok(download) => download,
-            Err(error) => return (0, Err(error)),
-        };
-        let mut filled = 0;
-        while let Some(chunk) = download.chunks.next().await {
-            let chunk: Bytes = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => return (filled, Err(error)),
-            };
-            let take = chunk.len().min(into.len() - filled);
-            into[filled..filled + take].copy_from_slice(&chunk[..take]);
-            filled += take;
-        }
-        (filled, Ok(()))
-    }
-}
-
-/// Whether asking again may help; the SDK has tried each single request already.
-fn is_passing(error: &StoreError) -> bool {
-    matches!(
-        error.code(),
-        "store.unreachable" | "store.stalled" | "store.throttled" | "store.io" | "store.other"
-    )
 }
 
 /// The store's error on a part, in the words of somebody who restores.

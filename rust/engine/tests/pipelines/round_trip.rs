@@ -1,9 +1,7 @@
 //! What goes in comes out, byte for byte, whatever the parts and pieces; and nothing else is ever listed.
 
-mod rooms;
-
-use rooms::stream::{TO_GUID, compressible, incompressible};
-use rooms::{Room, recorded};
+use crate::rooms::stream::{TO_GUID, compressible, incompressible};
+use crate::rooms::{Room, recorded};
 use serde_json::{Value, json};
 
 fn manifest_key(report: &Value) -> String {
@@ -114,7 +112,7 @@ fn the_sealed_properties_come_back() {
 fn an_incremental_names_its_parent() {
     let room = Room::new();
     let full = room.push(&room.push_request(), &incompressible(1 << 20)).unwrap();
-    let mut writer = rooms::stream::StreamWriter::begin(77, TO_GUID);
+    let mut writer = crate::rooms::stream::StreamWriter::begin(77, TO_GUID);
     writer.object(8);
     writer.write(8, 0, &[1; 4096]);
     let mut request = room.push_request();

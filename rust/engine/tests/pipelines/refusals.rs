@@ -1,13 +1,11 @@
 //! What is not a whole, right stream is never committed, and leaves nothing behind.
 
-mod rooms;
-
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use crate::rooms::stream::{StreamWriter, TO_GUID, incompressible};
+use crate::rooms::{Room, file_of, recorded, wait};
 use engine::SourceExit;
-use rooms::stream::{StreamWriter, TO_GUID, incompressible};
-use rooms::{Room, file_of, recorded, wait};
 use serde_json::json;
 
 fn refused(room: &Room, bytes: &[u8]) -> String {

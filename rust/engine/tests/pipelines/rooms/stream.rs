@@ -2,20 +2,20 @@
 
 use sendstream::{ByteOrder, Fletcher4, HEADER_BYTES};
 
-const BEGIN_MAGIC: u64 = 0x2_F5ba_cbac;
+const BEGIN_MAGIC: u64 = 0x2_f5ba_cbac;
 /// Payload of one WRITE.
-pub const RECORD_BYTES: usize = 128 << 10;
-pub const TO_GUID: u64 = 0x1122_3344_5566_7788;
+pub(crate) const RECORD_BYTES: usize = 128 << 10;
+pub(crate) const TO_GUID: u64 = 0x1122_3344_5566_7788;
 
 /// Writes records and keeps the running checksum.
-pub struct StreamWriter {
+pub(crate) struct StreamWriter {
     bytes: Vec<u8>,
     sums: Fletcher4,
     to_guid: u64,
 }
 
 impl StreamWriter {
-    pub fn begin(to_guid: u64, from_guid: u64) -> Self {
+    pub(crate) fn begin(to_guid: u64, from_guid: u64) -> Self {
         let mut header = [0_u8; HEADER_BYTES];
         header[8..16].copy_from_slice(&BEGIN_MAGIC.to_le_bytes());
         header[16..24].copy_from_slice(&1_u64.to_le_bytes());
@@ -40,7 +40,7 @@ impl StreamWriter {
         self.bytes.extend_from_slice(payload);
     }
 
-    pub fn object(&mut self, object: u64) {
+    pub(crate) fn object(&mut self, object: u64) {
         let mut header = [0_u8; HEADER_BYTES];
         header[0..4].copy_from_slice(&1_u32.to_le_bytes());
         header[8..16].copy_from_slice(&object.to_le_bytes());
@@ -49,7 +49,7 @@ impl StreamWriter {
         self.record(header, &[]);
     }
 
-    pub fn write(&mut self, object: u64, offset: u64, payload: &[u8]) {
+    pub(crate) fn write(&mut self, object: u64, offset: u64, payload: &[u8]) {
         let mut header = [0_u8; HEADER_BYTES];
         header[0..4].copy_from_slice(&3_u32.to_le_bytes());
         header[8..16].copy_from_slice(&object.to_le_bytes());
@@ -59,7 +59,7 @@ impl StreamWriter {
         self.record(header, payload);
     }
 
-    pub fn end(mut self) -> Vec<u8> {
+    pub(crate) fn end(mut self) -> Vec<u8> {
         let mut header = [0_u8; HEADER_BYTES];
         header[0..4].copy_from_slice(&5_u32.to_le_bytes());
         for (index, sum) in self.sums.value().into_iter().enumerate() {
@@ -72,7 +72,7 @@ impl StreamWriter {
 }
 
 /// A full stream of at least `length` bytes that no compressor makes smaller.
-pub fn incompressible(length: usize) -> Vec<u8> {
+pub(crate) fn incompressible(length: usize) -> Vec<u8> {
     stream(length, |state, payload| {
         for word in payload.chunks_exact_mut(8) {
             *state ^= *state << 13;
@@ -84,8 +84,7 @@ pub fn incompressible(length: usize) -> Vec<u8> {
 }
 
 /// A full stream of at least `length` bytes of text-like data.
-#[allow(dead_code, reason = "each test target uses what it needs of this room")]
-pub fn compressible(length: usize) -> Vec<u8> {
+pub(crate) fn compressible(length: usize) -> Vec<u8> {
     stream(length, |state, payload| {
         *state += 1;
         let line = format!("line {state} of a log that repeats itself\n");

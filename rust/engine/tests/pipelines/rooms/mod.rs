@@ -1,6 +1,6 @@
 //! What the engine's tests share: streams, requests, running jobs to their end.
 
-pub mod stream;
+pub(crate) mod stream;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -15,13 +15,13 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 /// A directory store, an identity, and a place for files.
-pub struct Room {
-    pub folder: tempfile::TempDir,
-    pub recipient: String,
+pub(crate) struct Room {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) recipient: String,
 }
 
 impl Room {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let (secret, recipient) = generate_identity();
@@ -29,20 +29,20 @@ impl Room {
         Self { folder, recipient }
     }
 
-    pub fn identity(&self) -> PathBuf {
+    pub(crate) fn identity(&self) -> PathBuf {
         self.folder.path().join("key")
     }
 
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("store")
     }
 
-    pub fn store(&self) -> Value {
+    pub(crate) fn store(&self) -> Value {
         json!({ "url": format!("file://{}", self.root().display()) })
     }
 
     /// A push request for a full stream of [`stream::TO_GUID`]; change what the test needs.
-    pub fn push_request(&self) -> Value {
+    pub(crate) fn push_request(&self) -> Value {
         json!({
             "store": self.store(),
             "recipients": [self.recipient],
@@ -53,11 +53,11 @@ impl Room {
         })
     }
 
-    pub fn push(&self, request: &Value, bytes: &[u8]) -> Result<Value, EngineError> {
+    pub(crate) fn push(&self, request: &Value, bytes: &[u8]) -> Result<Value, EngineError> {
         self.push_with(request, file_of(self.folder.path(), bytes), SourceExit::Success)
     }
 
-    pub fn push_with(
+    pub(crate) fn push_with(
         &self,
         request: &Value,
         source: OwnedFd,
@@ -69,11 +69,11 @@ impl Room {
         wait(&push.job)
     }
 
-    pub fn restore(&self, key: &str) -> Result<(Value, Vec<u8>), EngineError> {
+    pub(crate) fn restore(&self, key: &str) -> Result<(Value, Vec<u8>), EngineError> {
         self.restore_with(key, 256 << 20)
     }
 
-    pub fn restore_with(&self, key: &str, budget: u64) -> Result<(Value, Vec<u8>), EngineError> {
+    pub(crate) fn restore_with(&self, key: &str, budget: u64) -> Result<(Value, Vec<u8>), EngineError> {
         let request = json!({ "store": self.store(), "identity_files": [self.identity()], "manifest_key": key,
             "memory_budget_bytes": budget });
         let request: RestoreRequest = parse(&request.to_string()).unwrap();
@@ -85,14 +85,14 @@ impl Room {
         Ok((report, bytes))
     }
 
-    pub fn ask(&self, operation: &Value) -> Result<Value, EngineError> {
+    pub(crate) fn ask(&self, operation: &Value) -> Result<Value, EngineError> {
         let request = json!({ "store": self.store(), "operation": operation });
         let request: StoreRequest = parse(&request.to_string()).unwrap();
         wait(&engine::start_store(request))
     }
 
     /// Keys of all objects, sorted.
-    pub fn objects(&self) -> Vec<String> {
+    pub(crate) fn objects(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.root(), &self.root(), &mut found);
         found.sort();
@@ -100,7 +100,7 @@ impl Room {
     }
 
     /// What would lie in the store if nothing was ever pushed but the repository made.
-    pub fn only_repository_left(&self) -> bool {
+    pub(crate) fn only_repository_left(&self) -> bool {
         self.objects().iter().all(|key| key == "RECOVER.md" || key == "repository.json")
     }
 }
@@ -117,14 +117,14 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
 }
 
 /// A descriptor that yields `bytes`.
-pub fn file_of(folder: &Path, bytes: &[u8]) -> OwnedFd {
+pub(crate) fn file_of(folder: &Path, bytes: &[u8]) -> OwnedFd {
     let mut file = tempfile::tempfile_in(folder).unwrap();
     file.write_all(bytes).unwrap();
     file.seek(SeekFrom::Start(0)).unwrap();
     file.into()
 }
 
-pub fn wait(job: &JobHandle) -> Result<Value, EngineError> {
+pub(crate) fn wait(job: &JobHandle) -> Result<Value, EngineError> {
     loop {
         if let Some(result) = job.wait_timeout(Duration::from_secs(60)) {
             return result;
@@ -133,8 +133,7 @@ pub fn wait(job: &JobHandle) -> Result<Value, EngineError> {
 }
 
 /// A recorded stream.
-#[allow(dead_code, reason = "each test target uses what it needs of this room")]
-pub fn recorded(name: &str) -> Vec<u8> {
+pub(crate) fn recorded(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/streams").join(name);
     let mut bytes = Vec::new();
     File::open(&path)
