@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.pool import Dataset, DatasetFactory, Pool, zfs
+from integration.test_failures import STREAMS, fake_source
 from integration.workbench import Workbench
 from unit.fake_zfs import FakeZfs
 from zfs_push_backups.report.progress import Reporter
@@ -202,3 +203,11 @@ def test_no_after_hook_is_told_ok_when_something_unexpected_ended_the_task(
     with contextlib.suppress(RuntimeError):
         push_case.push(PushOptions(config=str(bench.config)), Session(reporter=Breaking()))
     assert told.read_text() == "failed\n"
+
+
+def test_what_a_send_says_with_exit_status_0_is_passed_on(bench: Workbench, tmp_path: Path) -> None:
+    fake, words = fake_source(tmp_path), "warning: 3 blocks were unreadable and sent as zeros"
+    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), err=words)
+    done = bench.run("--dataset", "t/d", path=fake.path())
+    assert done.code == 0, done.err
+    assert words in done.err
