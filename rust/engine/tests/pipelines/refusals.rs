@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::rooms::stream::{StreamWriter, TO_GUID, incompressible};
-use crate::rooms::{Room, file_of, recorded, wait};
+use crate::rooms::{Room, file_of, push_with, recorded, wait};
 use engine::SourceExit;
 use serde_json::json;
 
@@ -51,7 +51,7 @@ fn a_sender_that_failed_after_a_whole_stream_commits_nothing() {
     let room = Room::new();
     let source = file_of(room.folder.path(), &incompressible(2 << 20));
     let exit = SourceExit::Failed { message: "exit status 1: cannot send: I/O error".to_owned() };
-    let error = room.push_with(&room.push_request(), source, exit).unwrap_err();
+    let error = push_with(&room.push_request(), source, exit).unwrap_err();
     assert_eq!(error.code, "engine.source_failed");
     assert!(error.message.contains("I/O error"));
     assert!(room.only_repository_left());

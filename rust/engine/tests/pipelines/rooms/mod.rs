@@ -54,19 +54,7 @@ impl Room {
     }
 
     pub(crate) fn push(&self, request: &Value, bytes: &[u8]) -> Result<Value, EngineError> {
-        self.push_with(request, file_of(self.folder.path(), bytes), SourceExit::Success)
-    }
-
-    pub(crate) fn push_with(
-        &self,
-        request: &Value,
-        source: OwnedFd,
-        exit: SourceExit,
-    ) -> Result<Value, EngineError> {
-        let request: PushRequest = parse(&request.to_string()).unwrap();
-        let push = engine::start_push(request, Vec::new(), source);
-        push.source.send(exit);
-        wait(&push.job)
+        push_with(request, file_of(self.folder.path(), bytes), SourceExit::Success)
     }
 
     pub(crate) fn restore(&self, key: &str) -> Result<(Value, Vec<u8>), EngineError> {
@@ -126,7 +114,7 @@ pub(crate) fn file_of(folder: &Path, bytes: &[u8]) -> OwnedFd {
 
 pub(crate) fn wait(job: &JobHandle) -> Result<Value, EngineError> {
     loop {
-        if let Some(result) = job.wait_timeout(Duration::from_secs(60)) {
+        if let Some(result) = job.wait_timeout(Duration::from_mins(1)) {
             return result;
         }
     }
@@ -141,4 +129,12 @@ pub(crate) fn recorded(name: &str) -> Vec<u8> {
         .read_to_end(&mut bytes)
         .unwrap();
     bytes
+}
+
+/// Pushes what `source` yields, its sender having ended with `exit`.
+pub(crate) fn push_with(request: &Value, source: OwnedFd, exit: SourceExit) -> Result<Value, EngineError> {
+    let request: PushRequest = parse(&request.to_string()).unwrap();
+    let push = engine::start_push(request, Vec::new(), source);
+    push.source.send(exit);
+    wait(&push.job)
 }
