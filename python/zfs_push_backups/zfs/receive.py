@@ -7,8 +7,10 @@ stream carries no properties, so it can only have appeared at the place inherite
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING, Self
 
 from zfs_push_backups.errors import ShuttingDown, ZfsError
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
     from zfs_push_backups.zfs.capabilities import Capabilities
 
 FINISH_TIMEOUT_SECONDS = 600.0
+ROLLBACK_SECONDS = 10.0
 TICK_SECONDS = 0.1
 EARLY_END_SECONDS = 5.0
 
 
 class ReceiveProcess:
-    """A running `zfs receive`. Use as a context manager: leaving it early kills the child, which rolls back."""
+    """A running `zfs receive`. Use as a context manager: leaving it early ends the child, which rolls back."""
 
     def __init__(self, zfs: ZfsCommand, capabilities: Capabilities, target: str, *, force: bool) -> None:
         self._zfs = zfs
@@ -36,10 +39,21 @@ class ReceiveProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None and not self._zfs.stopping():
+            self._await_rollback()
         if self._process.poll() is None:
             end_child(self._process)
         elif self._process.stderr is not None:
             self._process.stderr.close()
+
+    def _await_rollback(self) -> None:
+        """Let the child meet the stream's end by itself: killed, it leaves zfs-fuse to roll back after our word."""
+        self.close_pipe()
+        deadline = time.monotonic() + ROLLBACK_SECONDS
+        while time.monotonic() < deadline and not self._zfs.stopping():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.communicate(timeout=TICK_SECONDS)
+                return
 
     def fileno(self) -> int:
         """The writing end; the engine duplicates it, so close ours with `close_pipe` once its job has started."""
