@@ -6,11 +6,12 @@ content comes from the folder itself or a foreign client, never from the command
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,17 @@ def program(
     *words: str | Path,
     stdin: bytes | Path | None = None,
     environment: Mapping[str, str] | None = None,
-    timeout: float = SECONDS,
+    wrapper: Sequence[str] = (),
 ) -> Ended:
     """Run `zfs-push-backups WORDS` to its end. `stdin` is bytes through a pipe, a file, or nothing at all."""
     chosen = without_aws() if environment is None else environment
-    command = [str(COMMAND), *(str(word) for word in words)]
+    command = [*wrapper, str(COMMAND), *(str(word) for word in words)]
     if isinstance(stdin, Path):
         with stdin.open("rb") as file:
-            done = subprocess.run(command, check=False, capture_output=True, timeout=timeout, env=chosen, stdin=file)
+            done = subprocess.run(command, check=False, capture_output=True, timeout=SECONDS, env=chosen, stdin=file)
     else:
         done = subprocess.run(
-            command, check=False, capture_output=True, timeout=timeout, env=chosen, input=stdin or b""
+            command, check=False, capture_output=True, timeout=SECONDS, env=chosen, input=stdin or b""
         )
     return Ended(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
 
@@ -96,6 +97,7 @@ class Place:
     words: tuple[str, ...] = ()
     folder: Path | None = None
     server: S3Server | None = None
+    wrapper: tuple[str, ...] = ()
 
     def run(
         self,
@@ -106,7 +108,12 @@ class Place:
     ) -> Ended:
         """Run one command against this host; `changed` are variables of its environment."""
         chosen = {**self.environment, **(changed or {})}
-        return program(command, "--host", self.url, *self.words, *words, stdin=stdin, environment=chosen)
+        given = (command, "--host", self.url, *self.words, *words)
+        return program(*given, stdin=stdin, environment=chosen, wrapper=self.wrapper)
+
+    def without_override(self) -> Place:
+        """Return the place as seen by a root that file permissions bind, as they bind everybody else."""
+        return dataclasses.replace(self, wrapper=("setpriv", "--bounding-set", "-dac_override,-dac_read_search"))
 
     def take(self, stream: bytes | Path, recipient: str, name: str = "tank/d@a", source: str = SOURCE) -> Ended:
         """Push a stream by standard input."""
