@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfs_push_backups import engine
-from zfs_push_backups.errors import AccessDenied, UsageError
+from zfs_push_backups.errors import AccessDenied, UsageError, ZfsError
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.results import RestoredDataset
 
@@ -42,7 +42,14 @@ def write_stream(work: Restoration, chain: Chain) -> RestoredDataset:
     with sink(output, force=work.options.force) as descriptor:
         job = engine.RestoreJob(request, descriptor)
         label = f"{chain.dataset}@{snapshot}"
-        report = run_job(work.session, job, label=label, total_bytes=int(manifest["stream_length"]))
+        try:
+            report = run_job(work.session, job, label=label, total_bytes=int(manifest["stream_length"]))
+        except ZfsError as error:
+            # The engine knows a descriptor only.
+            if output != STDOUT:
+                error.message = f"{output} can't be written: {error.message}"
+                error.hint = error.hint or "make room there, or name another file"
+            raise
     if output != STDOUT:
         work.session.reporter.step(f"{label} written to {output}")
     return RestoredDataset(
