@@ -25,10 +25,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 hash_files() { sha256sum -- "$@" | sha256sum | cut -c1-16; }
 hash_text() { printf '%s\n' "$*" | sha256sum | cut -c1-16; }
 
-# CI checks out a new clone each time: there the build folder outlives the clone, one for each lock file and compiler.
+# CI checks out a new clone each time: there the build folder outlives the clone, one for each compiler.
 if [ -z "${CARGO_TARGET_DIR:-}" ] && [ "${CI:-}" = true ] && have rustc; then
-    CARGO_TARGET_DIR=$cache/target-$(hash_text "$(cat Cargo.lock) $(rustc -V)")
+    CARGO_TARGET_DIR=$cache/target-$(hash_text "$(rustc -V)")
     export CARGO_TARGET_DIR
-    mkdir -p "$CARGO_TARGET_DIR" && touch "$CARGO_TARGET_DIR"
-    find "$cache" -maxdepth 1 -name 'target-*' -mtime +14 -exec rm -rf {} +
 fi
