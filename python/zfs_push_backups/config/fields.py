@@ -238,7 +238,7 @@ RelativeDataset = Annotated[
 ]
 SnapshotTemplate = Annotated[str, AfterValidator(_template)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-PartSize = Annotated[int, PlainValidator(_size), _at_least(64 * 1024, "64KiB"), _SIZE_SCHEMA]
+PartSize = Annotated[int, PlainValidator(_size), _at_least(1024**2, "1MiB"), _SIZE_SCHEMA]
 MemoryBudget = Annotated[int, PlainValidator(_size), _at_least(32 * 1024**2, "32MiB"), _SIZE_SCHEMA]
 Rate = Annotated[int, PlainValidator(_size), _at_least(1024, "1KiB"), _SIZE_SCHEMA]
 Duration = Annotated[
