@@ -24,7 +24,7 @@ pub(super) async fn list(
     let prefix = manifest_prefix(source, dataset)?;
     let mut backups = Vec::new();
     for object in store.list(&prefix).await? {
-        if object.length <= TOMBSTONE.len() as u64 {
+        if object.length == TOMBSTONE.len() as u64 {
             continue;
         }
         match parse_manifest_key(&object.key) {

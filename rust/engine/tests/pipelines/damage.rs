@@ -132,3 +132,15 @@ fn a_moved_manifest_is_refused() {
     std::fs::copy(path, target).unwrap();
     assert!(stored.room.restore(&moved).unwrap_err().code.starts_with("format."));
 }
+
+#[test]
+fn an_emptied_manifest_is_still_listed_and_then_refused_and_a_tombstone_is_not_listed() {
+    let stored = stored();
+    let path = stored.room.root().join(&stored.key);
+    std::fs::write(&path, b"").unwrap();
+    let listed = stored.room.ask(&json!({ "list": {} })).unwrap();
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 1);
+    assert!(stored.room.restore(&stored.key).unwrap_err().code.starts_with("format."));
+    std::fs::write(&path, format::TOMBSTONE).unwrap();
+    assert_eq!(stored.room.ask(&json!({ "list": {} })).unwrap()["backups"], json!([]));
+}
