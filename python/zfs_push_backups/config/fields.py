@@ -218,6 +218,15 @@ def _at_least(smallest: int, shown: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _at_most(largest: int, shown: str) -> AfterValidator:
+    def check(value: int) -> int:
+        if value > largest:
+            raise ValueError(f"found {value} bytes; allowed: at most {shown}")
+        return value
+
+    return AfterValidator(check)
+
+
 def _positive(value: timedelta) -> timedelta:
     if value < timedelta(seconds=1):
         raise ValueError("found less than a second; allowed: at least 1s")
@@ -238,7 +247,9 @@ RelativeDataset = Annotated[
 ]
 SnapshotTemplate = Annotated[str, AfterValidator(_template)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-PartSize = Annotated[int, PlainValidator(_size), _at_least(1024**2, "1MiB"), _SIZE_SCHEMA]
+PartSize = Annotated[
+    int, PlainValidator(_size), _at_least(1024**2, "1MiB"), _at_most(4 * 1024**3, "4GiB"), _SIZE_SCHEMA
+]
 MemoryBudget = Annotated[int, PlainValidator(_size), _at_least(32 * 1024**2, "32MiB"), _SIZE_SCHEMA]
 Rate = Annotated[int, PlainValidator(_size), _at_least(1024, "1KiB"), _SIZE_SCHEMA]
 Duration = Annotated[

@@ -111,6 +111,8 @@ def test_an_unknown_key_shows_the_nearest_one() -> None:
         ("hosts:\n  b:\n", "2: hosts.b.url: missing; allowed: s3://bucket/prefix or file://"),
         ("hosts: {b: {url: 's3://bucket', checksum: crc}}", "1: hosts.b.checksum: found 'crc'; allowed: 'auto'"),
         ("hosts: {b: {url: 's3://bucket', endpoint: x.org}}", "1: hosts.b.endpoint: found 'x.org'; allowed: https://"),
+        ("hosts: {b: {url: 's3://bck', part_size: 64KiB}}", "1: hosts.b.part_size: found 65536 bytes; allowed: at l"),
+        ("hosts: {b: {url: 's3://bck', part_size: 5GiB}}", "1: hosts.b.part_size: found 5368709120 bytes; allo"),
         ("recipients: []", "1: recipients: found an empty list; allowed: at least 1 entry"),
         ("recipients: [bob]", "1: recipients[0]: found 'bob'; allowed: a recipient such as age1"),
         ("tasks: [{name: a, pool: p, exclude: [x]}]", "1: tasks[0]: found include or exclude without `recurs"),
