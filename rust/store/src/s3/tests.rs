@@ -18,8 +18,10 @@ fn stored(request: &Request) -> Answer {
     Answer::new(200, "").with("x-amz-checksum-crc64nvme", crc(&request.body)).with("etag", "\"tag\"")
 }
 
-const PLAIN: PutOptions = PutOptions { storage_class: None, if_absent: false, content_type: None };
-const IF_ABSENT: PutOptions = PutOptions { if_absent: true, ..PLAIN };
+const PLAIN: PutOptions =
+    PutOptions { storage_class: None, if_absent: false, content_type: None, body_crc64: None };
+const IF_ABSENT: PutOptions =
+    PutOptions { storage_class: None, if_absent: true, content_type: None, body_crc64: None };
 
 #[tokio::test]
 async fn a_busy_server_is_asked_again() {
