@@ -1,4 +1,4 @@
-"""The issue's S3: one stream into a local Garage and back, ours beside `age` piped into the usual tools.
+"""S3: one stream into a local Garage and back, ours beside `age` piped into the usual tools.
 
 Each measurement has a Garage of its own that starts empty, and a disk with nothing left to write.
 """
