@@ -19,7 +19,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 GROUND_FLOOR = {"sendstream", "sealing", "format", "store"}
 MAY_USE = {name: set[str]() for name in GROUND_FLOOR} | {"engine": GROUND_FLOOR, "bindings": {"engine"}}
-OWNERS = {"aws-sdk": "store", "aws-config": "store", "aws-smithy": "store", "rustls": "store", "pyo3": "bindings"}
+OWNERS = {
+    "aws-sdk": "store",
+    "aws-config": "store",
+    "aws-smithy": "store",
+    "rustls": "store",
+    "openssl": "sealing",
+    "pyo3": "bindings",
+}
 
 
 def licence_allowed(expression: str, allowed: set[str]) -> bool:

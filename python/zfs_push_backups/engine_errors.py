@@ -12,6 +12,7 @@ _CLASSES: dict[type[errors.ZfsPushBackupsError], str] = {
     errors.Cancelled: "engine.cancelled",
     errors.ConfigurationError: """
         engine.bad_request
+        seal.cipher_refused
         store.invalid_config store.invalid_key store.no_such_bucket store.unsupported store.wrong_region
     """,
     errors.FormatTooNew: "format.requires format.too_new",

@@ -383,6 +383,15 @@ def test_the_upload_limit_holds(bench: Workbench, dataset: DatasetFactory) -> No
     assert result["seconds"] > 2
 
 
+def test_an_openssl_held_to_fips_rules_is_named(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = bench.folder / "openssl.cnf"
+    rules.write_text("openssl_conf = all\n[all]\nalg_section = rules\n[rules]\ndefault_properties = fips=yes\n")
+    monkeypatch.setenv("OPENSSL_CONF", str(rules))
+    stream = (STREAMS / "d-full.zs").read_bytes()
+    refusal = "OpenSSL refuses ChaCha20-Poly1305.*let OPENSSL_CONF name"
+    expect(bench, ["--host", "backup1", "--stdin", "tank/d@a"], 2, refusal, stdin=stream)
+
+
 def test_keygen_writes_a_private_file_once(bench: Workbench) -> None:
     file = bench.folder / "new.txt"
     done = bench.run("keygen", file, configured=False)

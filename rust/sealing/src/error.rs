@@ -88,6 +88,15 @@ pub enum SealError {
         /// What it said, or what to install.
         reason: String,
     },
+    /// The system's OpenSSL does not offer the cipher of age payloads, as where it is held to FIPS rules.
+    #[error(
+        "this system's OpenSSL refuses ChaCha20-Poly1305, the cipher of every age file ({reason}); it may be \
+         held to FIPS rules: let OPENSSL_CONF name a configuration that allows the default provider"
+    )]
+    CipherRefused {
+        /// What OpenSSL said.
+        reason: String,
+    },
     /// The caller laid its buffer out wrongly or used a counter twice: a defect of this program. Nothing
     /// was sealed.
     #[error("internal error: {reason}; nothing was sealed or opened, please report this")]
@@ -119,6 +128,7 @@ impl SealError {
         "seal.corrupt",
         "seal.truncated",
         "seal.plugin",
+        "seal.cipher_refused",
         "seal.layout",
         "seal.library",
     ];
@@ -140,6 +150,7 @@ impl SealError {
             Self::Corrupt { .. } => "seal.corrupt",
             Self::Truncated { .. } => "seal.truncated",
             Self::Plugin { .. } => "seal.plugin",
+            Self::CipherRefused { .. } => "seal.cipher_refused",
             Self::Layout { .. } => "seal.layout",
             Self::Library { .. } => "seal.library",
         }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::layout::{self, LayoutFault, SEALED_CHUNK_BYTES};
 use crate::payload::PayloadKey;
-use crate::seal::SERIAL_BYTES;
+use crate::seal::{SERIAL_BYTES, runs};
 use crate::{Identities, SealError, header};
 
 /// The payload key of one age file, found with an identity. Share it as `Arc<PartOpen>` between threads.
@@ -22,7 +22,7 @@ impl PartOpen {
     ///
     /// # Errors
     /// `seal.need_more` if `head` ends inside the header, `seal.not_age`, `seal.corrupt_header`,
-    /// `seal.wrong_identity`, `seal.plugin`.
+    /// `seal.wrong_identity`, `seal.plugin`, `seal.cipher_refused`.
     pub fn new(head: &[u8], identities: &Identities) -> Result<(Self, usize), SealError> {
         let (file_key, payload_offset) = header::read(head, identities)?;
         let key = PayloadKey::derive(&file_key, header::nonce_of(&head[..payload_offset]))?;
@@ -39,18 +39,22 @@ impl PartOpen {
     pub fn open_slots(&self, first_counter: u64, last: bool, slots: &mut [u8]) -> Result<(), SealError> {
         let end = check(first_counter, last, slots.len())?;
         let spare = last.then(|| full_last_slot(slots)).flatten();
-        let open = |(counter, slot): (u64, &mut [u8])| {
-            (!self.key.open(counter, last && counter + 1 == end, slot)).then_some(counter)
+        let open = |(first, run): (u64, &mut [u8])| {
+            let mut opener = self.key.opener()?;
+            let counted = (first..end).zip(run.chunks_mut(SEALED_CHUNK_BYTES));
+            // Every chunk is tried, for those that fail are wiped.
+            let bad = counted
+                .filter_map(|(at, slot)| (!opener.open(at, last && at + 1 == end, slot)).then_some(at));
+            Ok(bad.min())
         };
         let bad = if slots.len() <= SERIAL_BYTES {
-            (first_counter..end).zip(slots.chunks_mut(SEALED_CHUNK_BYTES)).filter_map(open).min()
+            open((first_counter, slots))
         } else {
-            let counted = slots.par_chunks_mut(SEALED_CHUNK_BYTES).enumerate();
-            counted.map(|(index, slot)| (first_counter + index as u64, slot)).filter_map(open).min()
+            runs(first_counter, slots).map(open).try_reduce(|| None, |a, b| Ok(a.into_iter().chain(b).min()))
         };
-        match bad {
+        match bad? {
             None => Ok(()),
-            Some(chunk) if chunk + 1 == end && self.continues(chunk, spare) => {
+            Some(chunk) if chunk + 1 == end && self.continues(chunk, spare)? => {
                 Err(SealError::Truncated { chunk: end })
             }
             Some(chunk) => Err(SealError::Corrupt { chunk }),
@@ -58,8 +62,9 @@ impl PartOpen {
     }
 
     /// Whether `slot` is sound, but sealed as a chunk that others follow.
-    fn continues(&self, chunk: u64, slot: Option<Zeroizing<Vec<u8>>>) -> bool {
-        slot.is_some_and(|mut slot| self.key.open(chunk, false, &mut slot))
+    fn continues(&self, chunk: u64, slot: Option<Zeroizing<Vec<u8>>>) -> Result<bool, SealError> {
+        let mut opener = self.key.opener()?;
+        Ok(slot.is_some_and(|mut slot| opener.open(chunk, false, &mut slot)))
     }
 }
 

@@ -14,6 +14,17 @@ use crate::{Recipients, SealError};
 /// Below this many bytes the hand-over to other threads costs more than it saves.
 pub(crate) const SERIAL_BYTES: usize = 2 * SEALED_CHUNK_BYTES;
 
+/// So many chunks, worked off with one cipher context, hide what its set-up costs; more would keep cores waiting.
+const LONGEST_RUN_CHUNKS: usize = 8;
+
+/// Slots in runs for every core, each with the counter of its first chunk.
+pub(crate) fn runs(first_counter: u64, slots: &mut [u8]) -> impl ParallelIterator<Item = (u64, &mut [u8])> {
+    let chunks_per_core = slots.len() / SEALED_CHUNK_BYTES / rayon::current_num_threads();
+    let run_chunks = chunks_per_core.clamp(1, LONGEST_RUN_CHUNKS);
+    let counted = slots.par_chunks_mut(run_chunks * SEALED_CHUNK_BYTES).enumerate();
+    counted.map(move |(index, run)| (first_counter + (index * run_chunks) as u64, run))
+}
+
 /// One age file in the making, with a file key of its own. Share it as `Arc<PartSeal>` between threads.
 pub struct PartSeal {
     header: Vec<u8>,
@@ -26,7 +37,7 @@ impl PartSeal {
     /// recipients, so it may block.
     ///
     /// # Errors
-    /// `seal.no_recipients`, `seal.recipient_set`, `seal.plugin`.
+    /// `seal.no_recipients`, `seal.recipient_set`, `seal.plugin`, `seal.cipher_refused`.
     pub fn new(recipients: &Recipients) -> Result<Self, SealError> {
         let SealedHeader { bytes, file_key } = header::write(recipients.wrappers())?;
         let key = PayloadKey::derive(&file_key, header::nonce_of(&bytes))?;
@@ -60,13 +71,16 @@ impl PartSeal {
     pub fn seal_slots(&self, first_counter: u64, last: bool, slots: &mut [u8]) -> Result<(), SealError> {
         let end = layout::check_slots(first_counter, last, slots.len()).map_err(LayoutFault::into_error)?;
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).claim(first_counter..end, last)?;
-        let seal =
-            |(counter, slot): (u64, &mut [u8])| self.key.seal(counter, last && counter + 1 == end, slot);
+        let seal = |(first, run): (u64, &mut [u8])| {
+            let mut sealer = self.key.sealer()?;
+            (first..end)
+                .zip(run.chunks_mut(SEALED_CHUNK_BYTES))
+                .try_for_each(|(counter, slot)| sealer.seal(counter, last && counter + 1 == end, slot))
+        };
         if slots.len() <= SERIAL_BYTES {
-            (first_counter..end).zip(slots.chunks_mut(SEALED_CHUNK_BYTES)).try_for_each(seal)
+            seal((first_counter, slots))
         } else {
-            let counted = slots.par_chunks_mut(SEALED_CHUNK_BYTES).enumerate();
-            counted.map(|(index, slot)| (first_counter + index as u64, slot)).try_for_each(seal)
+            runs(first_counter, slots).try_for_each(seal)
         }
     }
 }

@@ -34,6 +34,7 @@ pub const ERROR_CODES: &[&str] = &[
     "format.unknown_backup",
     "format.unreadable",
     "seal.bad_recipient",
+    "seal.cipher_refused",
     "seal.corrupt",
     "seal.corrupt_header",
     "seal.identity_encrypted",

@@ -75,6 +75,22 @@ fn a_chunk_that_fails_is_wiped() {
 }
 
 #[test]
+fn a_chunk_that_fails_spoils_no_other() {
+    let key = Key::age();
+    let plain = payload(400_000);
+    let (file, start) = sealed(&key, plain.len());
+    let (part, _) = PartOpen::new(&file, &key.identities()).unwrap();
+    for (bad, chunk) in plain.chunks(65536).enumerate() {
+        let mut slots = file[start..].to_vec();
+        slots[bad * SEALED_CHUNK_BYTES + 5] ^= 1;
+        part.open_slots(0, true, &mut slots).unwrap_err();
+        let mut expected = plain.clone();
+        expected[bad * 65536..bad * 65536 + chunk.len()].fill(0);
+        assert!(sealing::plain_chunks(&slots).collect::<Vec<_>>().concat() == expected, "chunk {bad}");
+    }
+}
+
+#[test]
 fn chunks_out_of_place_are_noticed() {
     let key = Key::age();
     let (file, start) = sealed(&key, 4 * 65536);
