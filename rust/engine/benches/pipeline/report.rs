@@ -8,7 +8,7 @@ use crate::Failure;
 use crate::cost::Cost;
 use crate::primitives::Primitives;
 
-/// The limits: CPU of the engine by CPU of its primitives; one core's time by two cores' time.
+/// The project's limits: CPU of the engine by CPU of its primitives; one core's time by two cores' time.
 const CPU_LIMIT: f64 = 1.5;
 const SPEEDUP_LIMIT: f64 = 1.7;
 
