@@ -122,6 +122,18 @@ class HookFailed(ZfsPushBackupsError):
     code = "hook_failed"
 
 
+class StateError(ZfsPushBackupsError):
+    """The run state can't be read or kept. Next: free space, rights or the lock of `base_dir`; nothing was committed."""
+
+    code = "state"
+
+
+class ResumeImpossible(ZfsPushBackupsError):
+    """What is stored of a run can't be gone on with. Next: nothing; the run is begun anew, which says so."""
+
+    code = "resume_impossible"
+
+
 class SomeTasksFailed(ZfsPushBackupsError):
     """Some tasks of the run failed, the others are done. Next: look at the failed ones; the next run takes them up."""
 
