@@ -37,6 +37,7 @@ def _engine(mib: int, rounds: int) -> None:
     cargo = str(garage.ROOT / "scripts/cargo")
     sizes = ["--mib", str(mib), "--rounds", str(rounds)]
     subprocess.run([cargo, "bench", "--quiet", "-p", "engine", "--bench", "pipeline", "--", *sizes], check=True)
+    subprocess.run([cargo, "bench", "--quiet", "-p", "sendstream", "--bench", "fletcher"], check=True)
 
 
 def main() -> None:

@@ -1,12 +1,17 @@
 //! Fletcher-4 as OpenZFS runs it over a send stream: 32-bit words, four 64-bit sums, all wrapping.
 //!
-//! Plain on purpose: 7.2 GiB/s a core on baseline x86-64. Dealing the words out over vector lanes
-//! and joining the lanes' sums reached 9.7 (two lanes) and 6.4 (four) there, 20 only with AVX2, which
-//! code without `unsafe` cannot choose at run time.
+//! Long runs of words are dealt out over vector lanes where the processor has AVX2: 22 GiB/s a core
+//! out of the cache, against 7 for the plain form, which works everywhere and on the rest.
+//! `cargo bench -p sendstream` measures both.
+
+mod avx2;
+mod lanes;
 
 use crate::ByteOrder;
 
 const WORD_BYTES: usize = 4;
+/// For fewer blocks, joining the lanes' sums costs more than the lanes gain.
+const FEWEST_BLOCKS: usize = 32;
 
 /// A running fletcher-4 checksum over the bytes of a send stream.
 ///
@@ -66,10 +71,24 @@ impl Fletcher4 {
     }
 
     fn add(&mut self, words: &[[u8; WORD_BYTES]]) {
+        let rest = self.add_blocks(words);
         self.sums = match self.order {
-            ByteOrder::Little => run(self.sums, words, u32::from_le_bytes),
-            ByteOrder::Big => run(self.sums, words, u32::from_be_bytes),
+            ByteOrder::Little => run(self.sums, rest, u32::from_le_bytes),
+            ByteOrder::Big => run(self.sums, rest, u32::from_be_bytes),
         };
+    }
+
+    /// Adds as many words as vector lanes are good for; returns the others.
+    fn add_blocks<'a>(&mut self, words: &'a [[u8; WORD_BYTES]]) -> &'a [[u8; WORD_BYTES]] {
+        let (blocks, rest) = words.as_chunks();
+        if blocks.len() < FEWEST_BLOCKS || !avx2::is_here() {
+            return words;
+        }
+        for blocks in blocks.chunks(lanes::MOST_BLOCKS) {
+            let sums = avx2::lane_sums(blocks, self.order);
+            self.sums = lanes::append(self.sums, blocks.len(), &sums);
+        }
+        rest
     }
 }
 
@@ -112,6 +131,41 @@ mod tests {
         assert_eq!(sum.value(), [10, 20, 35, 56]);
     }
 
+    fn plain(order: ByteOrder, sums: [u64; 4], bytes: &[u8]) -> [u64; 4] {
+        let (words, _) = bytes.as_chunks();
+        match order {
+            ByteOrder::Little => run(sums, words, u32::from_le_bytes),
+            ByteOrder::Big => run(sums, words, u32::from_be_bytes),
+        }
+    }
+
+    /// Bytes in no order, the highest bits among them.
+    fn noise(len: usize) -> Vec<u8> {
+        let words = (0_u32..).map(|at| at.wrapping_add(7).wrapping_mul(2_654_435_761).rotate_left(at % 32));
+        words.take(len.div_ceil(WORD_BYTES)).flat_map(u32::to_le_bytes).take(len).collect()
+    }
+
+    #[test]
+    fn the_portable_lanes_are_right_too() {
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            for count in [0, 1, 2, 1000, lanes::MOST_BLOCKS] {
+                let bytes = noise(count * lanes::LANES * WORD_BYTES);
+                let (blocks, _) = bytes.as_chunks::<WORD_BYTES>().0.as_chunks();
+                let begun = [u64::MAX, 1 << 63, 77, u64::MAX / 3];
+                let sums = lanes::append(begun, count, &lanes::lane_sums(blocks, order));
+                assert_eq!(sums, plain(order, begun, &bytes), "{count} blocks");
+            }
+        }
+    }
+
+    #[test]
+    fn long_runs_are_summed_as_short_ones() {
+        let bytes = noise(2 * lanes::MOST_BLOCKS * lanes::LANES * WORD_BYTES + 4 * 77);
+        let mut sum = Fletcher4::new(ByteOrder::Little);
+        sum.update(&bytes);
+        assert_eq!(sum.value(), plain(ByteOrder::Little, [0; 4], &bytes));
+    }
+
     #[test]
     fn sums_wrap() {
         let words = vec![u32::MAX; 300_000];
@@ -144,6 +198,24 @@ mod tests {
             let mut at_once = Fletcher4::new(ByteOrder::Little);
             at_once.update(&pieces.concat());
             prop_assert_eq!(in_pieces.value(), at_once.value());
+        }
+
+        #[test]
+        fn lanes_agree_with_the_plain_form(
+            sums in any::<[u64; 4]>(),
+            lengths in proptest::collection::vec(0_usize..6000, 0..8),
+            big in any::<bool>(),
+        ) {
+            let order = if big { ByteOrder::Big } else { ByteOrder::Little };
+            let bytes = noise(lengths.iter().sum());
+            let mut sum = Fletcher4::resume(order, sums);
+            let mut rest = bytes.as_slice();
+            for length in lengths {
+                let (piece, later) = rest.split_at(length);
+                sum.update(piece);
+                rest = later;
+            }
+            prop_assert_eq!(sum.value(), plain(order, sums, &bytes));
         }
 
         #[test]
