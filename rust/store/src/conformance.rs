@@ -13,7 +13,9 @@
 mod multipart;
 mod objects;
 pub mod s3;
+mod unfinished;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use crate::{ObjectStore, PutOptions, StoreError};
 
 pub use multipart::*;
 pub use objects::*;
+pub use unfinished::*;
 
 /// What a store makes of `if_absent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Room {
     pub conditional: Conditional,
     /// How many objects the listing case makes; over 1000 shows paging.
     pub many: usize,
+    /// A directory's own folder, in which a case can leave what a killed writer leaves.
+    pub folder: Option<PathBuf>,
     /// Keeps a temporary folder alive.
     pub keep: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
@@ -52,7 +57,8 @@ macro_rules! conformance_cases {
             a_hostile_key_is_refused_unsent, odd_names_survive, a_listing_is_complete_and_ordered, a_listing_keeps_to_its_prefix,
             deleting_twice_is_fine, requests_are_counted, get_bytes_has_a_limit,
             pieces_in_any_order_make_one_object, an_aborted_upload_leaves_nothing, a_missing_piece_is_refused,
-            multipart_if_absent_keeps_the_first_where_honoured);
+            multipart_if_absent_keeps_the_first_where_honoured,
+            an_unfinished_upload_is_seen_and_ended, when_an_object_was_written_is_known);
     };
     (@ $open:path; $($case:ident),* $(,)?) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

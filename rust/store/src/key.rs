@@ -51,6 +51,18 @@ pub(crate) fn check_list_prefix(prefix: &str) -> Result<(), StoreError> {
     folders.map_or(Ok(()), check_key)
 }
 
+/// The folder and the name of a temporary file at `key`.
+pub(crate) fn check_temporary(key: &str) -> Result<(&str, &str), StoreError> {
+    let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    if !name.starts_with(TEMPORARY) || name.contains('\0') {
+        return Err(refuse(key, "it names no unfinished file"));
+    }
+    if !folder.is_empty() || key.starts_with('/') {
+        check_key(folder)?;
+    }
+    Ok((folder, name))
+}
+
 /// `key` below `prefix` (the store's; may be empty).
 pub(crate) fn join(prefix: &str, key: &str) -> Result<String, StoreError> {
     check_key(key)?;
@@ -80,6 +92,15 @@ mod tests {
         }
         assert!(check_key(&"k".repeat(1024)).is_ok());
         assert!(check_key(&"k".repeat(1025)).is_err());
+    }
+
+    #[test]
+    fn only_temporary_files_are_ended() {
+        assert_eq!(check_temporary("a/b/.tmp-1").unwrap(), ("a/b", ".tmp-1"));
+        assert_eq!(check_temporary(".tmp-1").unwrap(), ("", ".tmp-1"));
+        for bad in ["", "a", "a/b", "../.tmp-1", "/.tmp-1", "a/.tmp-1/b", ".tmp-\0"] {
+            assert!(check_temporary(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

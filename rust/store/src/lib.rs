@@ -28,7 +28,7 @@ pub use checksum::{ChecksumAlgorithm, ChecksumKind, RunningCrc64, StoreChecksum}
 pub use config::{ChecksumSetting, PayloadSigning, StoreConfig};
 pub use error::{ERROR_CODES, Place, StoreError};
 pub use key::{MAX_KEY_BYTES, check_key};
-pub use object::{Download, ObjectInfo, PutOptions, Receipt, ThawState};
+pub use object::{Download, ObjectInfo, PutOptions, Receipt, ThawState, UnfinishedUpload};
 pub use recording::{Call, Operation, RecordingStore};
 pub use requests::RequestCounts;
 
@@ -62,6 +62,14 @@ pub trait ObjectStore: Send + Sync {
 
     /// Delete objects; a key that isn't there is fine. Keys are tried on after a failure; the first failure is returned.
     async fn delete(&self, keys: &[String]) -> Result<(), StoreError>;
+
+    /// Uploads whose key begins with `prefix` and that were neither completed nor ended, ordered by the bytes of key and
+    /// id. A bucket can't tell whose they are: those of living writers are among them. A folder leaves out what a living
+    /// process writes.
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError>;
+
+    /// End an upload that [`ObjectStore::unfinished`] named, and drop its bytes; fine if it is already gone.
+    async fn abort_unfinished(&self, upload: &UnfinishedUpload) -> Result<(), StoreError>;
 
     /// Requests sent so far, retries included.
     fn requests(&self) -> RequestCounts;

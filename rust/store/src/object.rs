@@ -48,6 +48,18 @@ pub enum ThawState {
     },
 }
 
+/// An upload that was begun and neither completed nor ended: at some stores it costs as much as an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedUpload {
+    /// The key that it would have made, relative to the store's prefix. A folder knows only where: there it is the
+    /// temporary file's own path.
+    pub key: String,
+    /// What tells it from other uploads to the same key.
+    pub upload_id: String,
+    /// When it began, in seconds since 1970 (UTC), if the store says so; in a folder when it was last written.
+    pub begun_unix_seconds: Option<i64>,
+}
+
 /// What a store says about an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObjectInfo {
@@ -61,6 +73,8 @@ pub struct ObjectInfo {
     pub checksum: Option<StoreChecksum>,
     /// A listing knows no restores: there an archived object is always `Cold`.
     pub thaw: ThawState,
+    /// When the store last wrote it, in seconds since 1970 (UTC) by the store's clock, if it says so.
+    pub modified_unix_seconds: Option<i64>,
 }
 
 /// The bytes of an object on their way.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::StoreError;
-use crate::object::{Download, ObjectInfo, PutOptions, Receipt};
+use crate::object::{Download, ObjectInfo, PutOptions, Receipt, UnfinishedUpload};
 use crate::requests::RequestCounts;
 use crate::{MultipartUpload, ObjectStore};
 
@@ -24,13 +24,15 @@ pub enum Operation {
     Head,
     List,
     Delete,
+    Unfinished,
+    AbortUnfinished,
 }
 
 impl Operation {
     /// Whether the call can change what lies in the store.
     #[must_use]
     pub fn changes(self) -> bool {
-        !matches!(self, Self::Get | Self::Head | Self::List)
+        !matches!(self, Self::Get | Self::Head | Self::List | Self::Unfinished)
     }
 }
 
@@ -110,6 +112,16 @@ impl ObjectStore for RecordingStore {
             note(&self.calls, Operation::Delete, key);
         }
         self.inner.delete(keys).await
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
+        note(&self.calls, Operation::Unfinished, prefix);
+        self.inner.unfinished(prefix).await
+    }
+
+    async fn abort_unfinished(&self, upload: &UnfinishedUpload) -> Result<(), StoreError> {
+        note(&self.calls, Operation::AbortUnfinished, &upload.key);
+        self.inner.abort_unfinished(upload).await
     }
 
     fn requests(&self) -> RequestCounts {

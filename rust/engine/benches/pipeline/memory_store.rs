@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use store::{
     ChecksumAlgorithm, ChecksumKind, Download, MultipartUpload, ObjectInfo, ObjectStore, Place, PutOptions,
-    Receipt, RequestCounts, StoreChecksum, StoreError,
+    Receipt, RequestCounts, StoreChecksum, StoreError, UnfinishedUpload,
 };
 
 /// Larger objects are parts.
@@ -116,6 +116,14 @@ impl ObjectStore for MemoryStore {
         for key in keys {
             objects.remove(key);
         }
+        Ok(())
+    }
+
+    async fn unfinished(&self, _: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn abort_unfinished(&self, _: &UnfinishedUpload) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -39,6 +39,11 @@ pub(super) fn writing(fault: &io::Error, place: &Place, key: &str) -> StoreError
     }
 }
 
+/// Whether nothing is there, or something else than a folder lies on the way.
+pub(super) fn is_absent(fault: &io::Error) -> bool {
+    matches!(errno(fault), Errno::ENOENT | Errno::ENOTDIR)
+}
+
 pub(super) fn errno(fault: &io::Error) -> Errno {
     fault.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }

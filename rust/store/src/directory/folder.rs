@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +31,7 @@ pub(super) struct Root {
 pub(super) struct OpenFile {
     pub(super) file: File,
     pub(super) length: u64,
+    pub(super) modified_unix_seconds: i64,
 }
 
 impl Root {
@@ -75,7 +77,7 @@ impl Root {
         if !about.is_file() {
             return Err(Errno::ENOENT.into());
         }
-        Ok(OpenFile { file, length: about.len() })
+        Ok(OpenFile { file, length: about.len(), modified_unix_seconds: about.mtime() })
     }
 }
 

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crate::checksum::{ChecksumAlgorithm, StoreChecksum, crc64};
 use crate::error::{Place, StoreError};
 use crate::key;
-use crate::object::{Download, ObjectInfo, PutOptions, Receipt};
+use crate::object::{Download, ObjectInfo, PutOptions, Receipt, UnfinishedUpload};
 use crate::requests::{RequestCounter, RequestCounts, RequestKind};
 use crate::{MultipartUpload, ObjectStore};
 
@@ -146,7 +146,8 @@ impl ObjectStore for DirectoryStore {
         let (root, key) = (Arc::clone(&self.root), key.to_owned());
         blocking(place.clone(), move |_| {
             let file = root.open_file(&key).map_err(|fault| fault::reading(&fault, &place, &key))?;
-            Ok(ObjectInfo { length: file.length, key, ..ObjectInfo::default() })
+            let (length, modified_unix_seconds) = (file.length, Some(file.modified_unix_seconds));
+            Ok(ObjectInfo { length, key, modified_unix_seconds, ..ObjectInfo::default() })
         })
         .await
     }
@@ -171,6 +172,30 @@ impl ObjectStore for DirectoryStore {
         let (root, keys, location) = (Arc::clone(&self.root), keys.to_vec(), self.location.clone());
         let place = self.place("delete", "");
         blocking(place, move |abandoned| write::delete(&root, keys, &location, abandoned)).await
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
+        key::check_list_prefix(prefix)?;
+        self.counter.count(RequestKind::List);
+        let place = self.place("list the unfinished uploads of", prefix);
+        let (root, prefix) = (Arc::clone(&self.root), prefix.to_owned());
+        blocking(place.clone(), move |abandoned| {
+            list::unfinished(&root, &prefix, abandoned)
+                .map_err(|fault| fault::reading(&fault, &place, &prefix))
+        })
+        .await
+    }
+
+    async fn abort_unfinished(&self, upload: &UnfinishedUpload) -> Result<(), StoreError> {
+        let (path, name) = key::check_temporary(&upload.key)?;
+        self.counter.count(RequestKind::Other);
+        let place = self.place("end the upload of", &upload.key);
+        let (root, path, name) = (Arc::clone(&self.root), path.to_owned(), name.to_owned());
+        blocking(place.clone(), move |_| match write::remove_unfinished(&root, &path, &name) {
+            Err(fault) if fault::is_absent(&fault) => Ok(()),
+            done => done.map_err(|fault| fault::writing(&fault, &place, &name)),
+        })
+        .await
     }
 
     fn requests(&self) -> RequestCounts {

@@ -3,10 +3,11 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::conformance::{Conditional, Room, bytes, keys, put, read};
-use crate::{ObjectStore, PutOptions, StoreConfig, StoreError};
+use crate::{ObjectStore, PutOptions, StoreConfig, StoreError, UnfinishedUpload};
 
 async fn open(path: &Path) -> Result<Arc<dyn ObjectStore>, StoreError> {
     crate::open(&StoreConfig::new(format!("file://{}", path.display()))).await
@@ -15,7 +16,13 @@ async fn open(path: &Path) -> Result<Arc<dyn ObjectStore>, StoreError> {
 async fn room(_case: &str) -> Room {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
-    Room { store, conditional: Conditional::Honours, many: 1203, keep: Some(Box::new(folder)) }
+    Room {
+        store,
+        conditional: Conditional::Honours,
+        many: 1203,
+        folder: Some(folder.path().to_owned()),
+        keep: Some(Box::new(folder)),
+    }
 }
 
 crate::conformance_cases!(room);
@@ -121,6 +128,46 @@ async fn leftovers_of_the_dead_are_swept_those_of_the_living_not() {
 }
 
 #[tokio::test]
+async fn what_a_living_process_writes_is_not_unfinished() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let upload = store.begin_multipart("x/m", &PutOptions::default()).await.unwrap();
+    upload.put_piece(1, bytes(10, 6)).await.unwrap();
+    assert!(store.unfinished("").await.unwrap().is_empty());
+    let [_, file] = &files(folder.path())[..] else { panic!("a folder and a file are there") };
+    let key = format!("x/{}", file.file_name().unwrap().display());
+    let living = UnfinishedUpload { key, upload_id: "any".into(), begun_unix_seconds: None };
+    let refused = store.abort_unfinished(&living).await.unwrap_err();
+    assert!(refused.to_string().contains("living"), "{refused}");
+    upload.complete().await.unwrap();
+    assert_eq!(read(&*store, "x/m").await, bytes(10, 6));
+    let object = UnfinishedUpload { key: "x/m".into(), ..living };
+    assert_eq!(store.abort_unfinished(&object).await.unwrap_err().code(), "store.invalid_key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweeper_takes_no_file_from_under_a_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let (ended, sweeper) = (Arc::new(AtomicBool::new(false)), Arc::clone(&store));
+    let stop = Arc::clone(&ended);
+    let sweeping = tokio::spawn(async move {
+        while !stop.load(Ordering::Relaxed) {
+            for upload in sweeper.unfinished("").await.unwrap() {
+                // Whose writer came in between is refused.
+                let _ = sweeper.abort_unfinished(&upload).await;
+            }
+        }
+    });
+    for number in 0..300 {
+        put(&*store, &format!("x/{number}"), &bytes(5, number)).await;
+    }
+    ended.store(true, Ordering::Relaxed);
+    sweeping.await.unwrap();
+    assert_eq!(files(folder.path()).len(), 301, "the folder and every object, and nothing besides");
+}
+
+#[tokio::test]
 async fn a_dropped_put_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
@@ -195,23 +242,30 @@ async fn a_recording_store_proves_what_was_called() {
     let store = crate::RecordingStore::new(Arc::clone(&room.store));
     store.list("a").await.unwrap();
     store.head("k").await.unwrap_err();
+    store.unfinished("u").await.unwrap();
     assert!(store.calls().iter().all(|call| !call.operation.changes()));
     put(&store, "k", &bytes(1, 14)).await;
     let upload = store.begin_multipart("m", &PutOptions::default()).await.unwrap();
     upload.put_piece(1, bytes(1, 15)).await.unwrap();
     upload.complete().await.unwrap();
     store.delete(&["k".to_owned(), "m".to_owned()]).await.unwrap();
+    let gone =
+        UnfinishedUpload { key: ".tmp-gone".into(), upload_id: ".tmp-gone".into(), begun_unix_seconds: None };
+    store.abort_unfinished(&gone).await.unwrap();
+    assert!(store.calls().last().unwrap().operation.changes());
     let calls: Vec<_> =
         store.calls().into_iter().map(|call| format!("{:?} {}", call.operation, call.key)).collect();
     let expected = [
         "List a",
         "Head k",
+        "Unfinished u",
         "Put k",
         "BeginMultipart m",
         "PutPiece m",
         "CompleteMultipart m",
         "Delete k",
         "Delete m",
+        "AbortUnfinished .tmp-gone",
     ];
     assert_eq!(calls, expected);
     assert_eq!(store.requests(), room.store.requests());

@@ -1,9 +1,9 @@
 //! Writing a file so that its name never stands for anything but its whole, durable, re-read content; and deleting.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -22,8 +22,8 @@ use crate::key::TEMPORARY;
 
 /// How much is written or re-read between two looks at whether the caller is still there.
 const STRIDE_BYTES: usize = 1024 * 1024;
-/// How often a folder that another run removes under our feet is made anew.
-const FOLDER_ATTEMPTS: u32 = 8;
+/// How often a folder or file that another run removes under our feet is made anew.
+const FOLDER_ATTEMPTS: u32 = 32;
 
 /// Why a write failed.
 pub(super) enum Failure {
@@ -92,9 +92,13 @@ impl Temporary {
         let name = temporary_name();
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = File::from(openat(&folder, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-        // Where locks don't exist, the sweeper goes by a longer age.
-        let _ = file.try_lock();
-        Ok(Self { folder, name, final_name: final_name.to_owned(), file, published: false })
+        let made = Self { folder, name, final_name: final_name.to_owned(), file, published: false };
+        // Where locks don't exist, a sweeper goes by the age.
+        let locked_by_a_sweeper = matches!(made.file.try_lock(), Err(TryLockError::WouldBlock));
+        if locked_by_a_sweeper || made.file.metadata()?.nlink() == 0 {
+            return Err(Errno::ENOENT.into());
+        }
+        Ok(made)
     }
 
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64, abandoned: &Abandoned) -> Result<(), Failure> {
@@ -170,6 +174,18 @@ fn temporary_name() -> String {
     format!("{TEMPORARY}{}-{:x}-{number}", std::process::id(), since.as_nanos())
 }
 
+/// Remove the temporary file `name` from the folder `path`, unless a living process writes it.
+pub(super) fn remove_unfinished(root: &Root, path: &str, name: &str) -> io::Result<()> {
+    let folder = root.folder(path, false)?;
+    let Some(_held) = stale::unattended(&folder, name)? else {
+        return Err(io::Error::other("a living process writes it"));
+    };
+    unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir)?;
+    sync_folder(folder.as_fd())?;
+    remove_empty(root, path);
+    Ok(())
+}
+
 /// Delete files, then the folders that became empty; goes on after a failure and returns the first.
 pub(super) fn delete(
     root: &Root,
@@ -193,12 +209,11 @@ fn delete_from_folder<'a>(
     keys: &'a [String],
     abandoned: &Abandoned,
 ) -> Vec<(&'a String, io::Error)> {
-    let absent = |fault: &io::Error| matches!(fault::errno(fault), Errno::ENOENT | Errno::ENOTDIR);
     let Some(first) = keys.first() else { return Vec::new() };
     let path = split(first).0;
     let folder = match root.folder(path, false) {
         Ok(folder) => folder,
-        Err(fault) if absent(&fault) => return Vec::new(),
+        Err(fault) if fault::is_absent(&fault) => return Vec::new(),
         Err(fault) => return vec![(first, fault)],
     };
     let mut failures = Vec::new();
@@ -208,7 +223,7 @@ fn delete_from_folder<'a>(
         });
         match removed {
             // A folder of that name isn't the object: as in S3, nothing was there.
-            Err(fault) if absent(&fault) || fault::errno(&fault) == Errno::EISDIR => {}
+            Err(fault) if fault::is_absent(&fault) || fault::errno(&fault) == Errno::EISDIR => {}
             Err(fault) => failures.push((key, fault)),
             Ok(()) => {}
         }

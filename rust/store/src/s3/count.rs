@@ -34,7 +34,7 @@ fn kind(method: &str, query: &str) -> RequestKind {
     match method {
         "PUT" => RequestKind::Put,
         "HEAD" => RequestKind::Head,
-        "GET" if names("list-type") => RequestKind::List,
+        "GET" if names("list-type") || names("uploads") => RequestKind::List,
         "GET" => RequestKind::Get,
         "POST" if names("delete") => RequestKind::Delete,
         "DELETE" if !names("uploadId") => RequestKind::Delete,
@@ -50,6 +50,7 @@ mod tests {
     fn requests_are_sorted_by_what_they_cost() {
         assert_eq!(kind("PUT", "x-id=PutObject"), RequestKind::Put);
         assert_eq!(kind("GET", "list-type=2&prefix=a"), RequestKind::List);
+        assert_eq!(kind("GET", "uploads&prefix=a"), RequestKind::List);
         assert_eq!(kind("GET", "x-id=GetObject"), RequestKind::Get);
         assert_eq!(kind("POST", "delete"), RequestKind::Delete);
         assert_eq!(kind("POST", "uploads"), RequestKind::Other);

@@ -85,6 +85,7 @@ fn info(output: &HeadObjectOutput) -> ObjectInfo {
         length: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
         storage_class: class,
         checksum: checksum(output),
+        modified_unix_seconds: output.last_modified().map(DateTime::secs),
         thaw: thaw(archived, output.restore(), DateTime::from(SystemTime::now()).secs()),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use aws_sdk_s3::types::Object;
+use aws_smithy_types::DateTime;
 
 use super::Shared;
 use super::head::is_archive;
@@ -57,5 +58,6 @@ fn info(object: &Object, own: &str) -> Option<ObjectInfo> {
         thaw: if cold { ThawState::Cold } else { ThawState::Hot },
         storage_class: class,
         checksum: None,
+        modified_unix_seconds: object.last_modified().map(DateTime::secs),
     })
 }

@@ -17,6 +17,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod unfinished;
 mod verify;
 
 use std::ops::Range;
@@ -35,7 +36,7 @@ use crate::checksum::ChecksumAlgorithm;
 use crate::config::StoreConfig;
 use crate::error::{Place, StoreError};
 use crate::key;
-use crate::object::{Download, ObjectInfo, PutOptions, Receipt};
+use crate::object::{Download, ObjectInfo, PutOptions, Receipt, UnfinishedUpload};
 use crate::requests::{RequestCounter, RequestCounts};
 use crate::{MultipartUpload, ObjectStore};
 
@@ -189,6 +190,15 @@ impl ObjectStore for S3Store {
 
     async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         delete::delete(&self.shared, keys).await
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
+        unfinished::list(&self.shared, prefix).await
+    }
+
+    async fn abort_unfinished(&self, upload: &UnfinishedUpload) -> Result<(), StoreError> {
+        let address = self.shared.address("end the upload of", &upload.key)?;
+        unfinished::abort(&self.shared, &address, &upload.upload_id).await
     }
 
     fn requests(&self) -> RequestCounts {

@@ -19,7 +19,7 @@ use aws_smithy_types::base64;
 use bytes::Bytes;
 
 use super::verify::{Expected, Reply};
-use super::{Address, COMPLETE_ATTEMPT, Shared, error, put, verify};
+use super::{Address, COMPLETE_ATTEMPT, Shared, error, put, unfinished, verify};
 use crate::MultipartUpload;
 use crate::checksum::{self, ChecksumAlgorithm, ChecksumKind, StoreChecksum};
 use crate::error::StoreError;
@@ -263,17 +263,6 @@ impl MultipartUpload for S3Upload {
     }
 
     async fn abort(&self) -> Result<(), StoreError> {
-        let request = self
-            .shared
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.shared.bucket)
-            .key(&self.address.full)
-            .upload_id(&self.upload_id);
-        match request.customize().config_override(self.shared.briefly()).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error::code(&error) == Some("NoSuchUpload") => Ok(()),
-            Err(error) => Err(self.shared.failure(&error, &self.address.place)),
-        }
+        unfinished::abort(&self.shared, &self.address, &self.upload_id).await
     }
 }

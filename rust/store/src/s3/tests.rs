@@ -329,6 +329,54 @@ async fn a_listing_takes_every_page_and_only_our_keys() {
     assert_eq!(store.requests().list, 2);
 }
 
+fn uploads_page(more: &str, keys: &[&str]) -> Answer {
+    let one = |key: &&str| {
+        format!(
+            "<Upload><Key>{key}</Key><UploadId>u-{key}</UploadId>\
+             <Initiated>2024-01-02T03:04:05.000Z</Initiated></Upload>"
+        )
+    };
+    let uploads: String = keys.iter().map(one).collect();
+    Answer::new(200, format!("<ListMultipartUploadsResult>{more}{uploads}</ListMultipartUploadsResult>"))
+}
+
+#[tokio::test]
+async fn unfinished_uploads_are_listed_from_every_page() {
+    let server = Scripted::start(|_, request| {
+        let more = "<IsTruncated>true</IsTruncated><NextKeyMarker>prefix/a/2</NextKeyMarker>\
+                    <NextUploadIdMarker>u-prefix/a/2</NextUploadIdMarker>";
+        if request.uri.contains("key-marker=prefix%2Fa%2F2&") {
+            assert!(request.uri.contains("upload-id-marker=u-prefix%2Fa%2F2"), "{}", request.uri);
+            return uploads_page("<IsTruncated>false</IsTruncated>", &["prefix/a/1", "elsewhere/a/9"]);
+        }
+        uploads_page(more, &["prefix/a/2", "prefix/b/3", "prefix/a/2"])
+    })
+    .await;
+    let store = server.store().await;
+    let found = store.unfinished("a/").await.unwrap();
+    let named: Vec<_> = found.iter().map(|u| (u.key.as_str(), u.upload_id.as_str())).collect();
+    assert_eq!(named, [("a/1", "u-prefix/a/1"), ("a/2", "u-prefix/a/2")], "and no stranger's");
+    assert_eq!(found[0].begun_unix_seconds, Some(1_704_164_645));
+    assert_eq!(store.requests().list, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_goes_in_circles_is_left() {
+    for marker in ["", "<NextKeyMarker>prefix/a</NextKeyMarker>"] {
+        let more = format!("<IsTruncated>true</IsTruncated>{marker}");
+        let server = Scripted::start(move |_, _| uploads_page(&more, &["prefix/a"])).await;
+        let failure = server.store().await.unfinished("").await.unwrap_err();
+        assert!(failure.to_string().contains("not how to get it"), "{failure}");
+        assert!(server.seen().len() <= 2);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_lists_no_uploads_says_so() {
+    let server = Scripted::start(|_, _| Answer::error(501, "NotImplemented")).await;
+    assert_eq!(code(server.store().await.unfinished("").await), "store.unsupported");
+}
+
 #[tokio::test]
 async fn what_is_no_s3_server_is_said_so() {
     let server = Scripted::start(|_, _| Answer::new(200, "<html>welcome</html>")).await;
