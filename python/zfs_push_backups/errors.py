@@ -148,6 +148,14 @@ class LockHeld(ZfsPushBackupsError):
     code = "lock_held"
 
 
+class LockError(ZfsPushBackupsError):
+    """No lock can be taken where locks should lie, so nothing was begun. Next: set `lock_dir` to a local folder."""
+
+    exit_code = 2
+    code = "lock_folder"
+    default_hint = "set lock_dir in the configuration to a folder of yours on a local disk or in memory"
+
+
 class Cancelled(ZfsPushBackupsError):
     """Stopped by a signal, in order: nothing half-done counts. Next: run again, it resumes.
 

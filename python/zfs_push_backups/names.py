@@ -1,4 +1,4 @@
-"""Names: what ZFS allows (the rules of zfs(8) and zpool(8)), and what was probably meant by one that is unknown.
+"""Names: what ZFS allows (the rules of zfs(8) and zpool(8)), what locks are called, what an unknown one probably meant.
 
 Invariants: pure; a name that passes is never taken for an option by a command, and fits ZFS's limit of 255 bytes.
 Rationale: it lies beside `errors` because the configuration, the planner and the zfs commands all need the same answer.
@@ -16,6 +16,7 @@ LONGEST_NAME_BYTES: Final = 255
 _MOST_SHOWN: Final = 10
 _ALLOWED: Final = "letters, digits, '-', '_', '.', ':' and blanks"
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_.: -]")
+_NOT_IN_LOCK_NAMES: Final = re.compile(r"[^A-Za-z0-9.-]")
 _RESERVED_POOLS: Final = re.compile(r"(?:mirror|raidz|draid|spare).*|log|c[0-9].*")
 
 
@@ -63,6 +64,11 @@ def check_snapshot_name(name: str) -> str:
     if len(name) > LONGEST_NAME_BYTES:
         raise ValueError(f"the snapshot name has {len(name)} bytes; allowed: at most {LONGEST_NAME_BYTES}")
     return name
+
+
+def lock_component(name: str) -> str:
+    """The part of a lock's name that stands for a host: all but letters, digits, dot and hyphen becomes a hyphen."""
+    return _NOT_IN_LOCK_NAMES.sub("-", name)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -174,6 +174,12 @@ def _duration(value: object) -> timedelta:
     return parse_duration(value)
 
 
+def _seconds(value: object) -> timedelta:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return parse_duration(f"{value}s") if value >= 0 else _duration(value)
+    return _duration(value)
+
+
 def one_or_list(value: object) -> object:
     """Lets `match: x` stand for `match: [x]`."""
     return (value,) if isinstance(value, str) else value
@@ -252,10 +258,10 @@ PartSize = Annotated[
 ]
 MemoryBudget = Annotated[int, PlainValidator(_size), _at_least(32 * 1024**2, "32MiB"), _SIZE_SCHEMA]
 Rate = Annotated[int, PlainValidator(_size), _at_least(1024, "1KiB"), _SIZE_SCHEMA]
+_DURATION_SERIALIZER: Final = PlainSerializer(format_duration, return_type=str, when_used="json")
 Duration = Annotated[
-    timedelta,
-    PlainValidator(_duration),
-    AfterValidator(_positive),
-    PlainSerializer(format_duration, return_type=str, when_used="json"),
-    _DURATION_SCHEMA,
+    timedelta, PlainValidator(_duration), AfterValidator(_positive), _DURATION_SERIALIZER, _DURATION_SCHEMA
+]
+Seconds = Annotated[
+    timedelta, PlainValidator(_seconds), AfterValidator(_positive), _DURATION_SERIALIZER, _DURATION_SCHEMA
 ]

@@ -6,7 +6,6 @@ file, each as `file:line: key: what was found; what is allowed`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -20,11 +19,10 @@ from zfs_push_backups.config.problems import problems_of
 from zfs_push_backups.config.secrets import take_secrets
 from zfs_push_backups.config.zrb import ZRB_HOST, all_recipients, translated_host
 from zfs_push_backups.errors import ConfigurationError
-from zfs_push_backups.names import nearest
+from zfs_push_backups.names import lock_component, nearest
 
 DEFAULT_PATH: Final = Path("/etc/zfs-push-backups/config.yaml")
 _LARGEST_FILE_BYTES: Final = 4 * 1024**2
-_NOT_IN_LOCK_NAMES: Final = re.compile(r"[^A-Za-z0-9.-]")
 
 
 def load(path: Path | str = DEFAULT_PATH) -> Config:
@@ -93,7 +91,7 @@ def _contradictions(file: FileModel, document: Document) -> list[Problem]:
     names = set(file.hosts) | ({ZRB_HOST} if file.s3 else set())
     locks: dict[str, str] = {}
     for name in file.hosts:
-        other = locks.setdefault(_NOT_IN_LOCK_NAMES.sub("-", name), name)
+        other = locks.setdefault(lock_component(name), name)
         if other != name:
             note(("hosts", name), f"would share its lock with the host {other!r}; rename one of them")
     lines: dict[str, int] = {}
@@ -119,6 +117,7 @@ def _config(file: FileModel, document: Document, name: str, path: Path | None) -
         path=path,
         base_dir=file.base_dir,
         source=file.source,
+        lock_dir=file.lock_dir,
         shutdown_timeout=file.shutdown_timeout,
         memory_budget=file.memory_budget,
         identity=file.identity,

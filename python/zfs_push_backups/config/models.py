@@ -170,7 +170,8 @@ class ZrbS3(_Section):
 class _Common(_Section):
     base_dir: fields.AbsolutePath = DEFAULT_BASE_DIR
     source: fields.SourceName | None = None
-    shutdown_timeout: fields.Duration = timedelta(seconds=30)
+    lock_dir: fields.AbsolutePath | None = None
+    shutdown_timeout: fields.Seconds = timedelta(seconds=30)
     memory_budget: fields.MemoryBudget = 256 * 1024**2
     identity: Annotated[tuple[fields.AbsolutePath, ...], BeforeValidator(one_or_list)] = ()
 

@@ -21,6 +21,7 @@ _ONE_OR_LIST: Final = {
     "SnapshotRule": ("match",),
     "Task": ("hosts", "include", "exclude"),
 }
+_ALSO_SECONDS: Final = {"FileModel": ("shutdown_timeout",)}
 _ALSO_AUTO: Final = {"HostSettings": ("part_size",)}
 _ALSO_EMPTY: Final = {"HostSettings": ("endpoint", "region"), "ZrbS3": ("endpoint", "region")}
 _ALSO_NULL: Final = {"FileModel": ("hosts", "tasks"), "Hooks": ("before", "after"), "Task": ("dataset",)}
@@ -39,6 +40,7 @@ def json_schema() -> dict[str, Any]:
     sections = {"FileModel": schema, **schema["$defs"]}
     for table, extra in (
         (_ONE_OR_LIST, {"type": "string"}),
+        (_ALSO_SECONDS, {"type": "integer"}),
         (_ALSO_AUTO, {"const": "auto"}),
         (_ALSO_EMPTY, {"const": ""}),
         (_ALSO_NULL, {"type": "null"}),

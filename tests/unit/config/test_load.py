@@ -101,7 +101,10 @@ def test_an_unknown_key_shows_the_nearest_one() -> None:
         ("tasks: [{name: a}]", "1: tasks[0].pool: missing; it must be given"),
         ("tasks: 5", "1: tasks: found the number 5; allowed: a list"),
         ("hosts: [a]", "1: hosts: found a list; allowed: a mapping (key: value)"),
-        ("shutdown_timeout: 30", "1: shutdown_timeout: found the number 30; allowed: a duration such as"),
+        ("shutdown_timeout: 2.5", "1: shutdown_timeout: found the number 2.5; allowed: a duration such as"),
+        ("shutdown_timeout: -3", "1: shutdown_timeout: found the number -3; allowed: a duration such as"),
+        ("shutdown_timeout: 0", "1: shutdown_timeout: found less than a second; allowed: at least 1s"),
+        ("lock_dir: run", "1: lock_dir: found 'run'; allowed: an absolute path"),
         ("shutdown_timeout: 30 parsecs", "1: shutdown_timeout: found '30 parsecs'; allowed: a duration such as"),
         ("memory_budget: lots", "1: memory_budget: found 'lots'; allowed: a size such as"),
         ("memory_budget: 1KiB", "1: memory_budget: found 1024 bytes; allowed: at least 32MiB"),
@@ -264,3 +267,10 @@ def test_an_unreadable_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_commented_out_sections_are_empty_ones() -> None:
     config = parse("hosts:\ntasks:\nbase_dir: /x\n")
     assert (config.hosts, config.tasks) == ((), ())
+
+
+def test_a_lock_folder_and_whole_seconds_for_a_stop() -> None:
+    config = parse("lock_dir: /run/lock\nshutdown_timeout: 7\n")
+    assert (config.lock_dir, config.shutdown_timeout) == (Path("/run/lock"), timedelta(seconds=7))
+    assert parse("base_dir: /x\n").lock_dir is None
+    assert parse("shutdown_timeout: 1m").shutdown_timeout == timedelta(minutes=1)

@@ -105,6 +105,8 @@ def test_the_schema_is_a_schema_of_the_whole_file() -> None:
     assert {"const": "auto"} in schema["$defs"]["HostSettings"]["properties"]["part_size"]["anyOf"]
     assert {"type": "string"} in schema["$defs"]["SnapshotRule"]["properties"]["match"]["anyOf"]
     assert schema["properties"]["shutdown_timeout"]["default"] == "30s"
+    assert {"type": "integer"} in schema["properties"]["shutdown_timeout"]["anyOf"]
+    assert "lock_dir" in schema["properties"]
 
 
 def test_every_error_has_its_codes_and_survives_copying() -> None:
@@ -126,6 +128,7 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
         "StreamRefused": 2,
         "SomeTasksFailed": 3,
         "LockHeld": 4,
+        "LockError": 2,
         "NoBase": 1,
     }
     assert {name: getattr(errors, name).exit_code for name in exits} == exits
