@@ -122,13 +122,9 @@ pub(crate) fn raw(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// [`raw`] and the CRC64NVME, which is computed once at most: not at all where it is `known`.
-pub(crate) fn raw_and_crc64(
-    algorithm: ChecksumAlgorithm,
-    bytes: &[u8],
-    known: Option<u64>,
-) -> (Vec<u8>, u64) {
-    let crc = known.unwrap_or_else(|| crc64(bytes));
+/// [`raw`] and the CRC64NVME, which is computed once.
+pub(crate) fn raw_and_crc64(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> (Vec<u8>, u64) {
+    let crc = crc64(bytes);
     match algorithm {
         ChecksumAlgorithm::Crc64Nvme | ChecksumAlgorithm::None => (crc.to_be_bytes().to_vec(), crc),
         other => (raw(other, bytes), crc),

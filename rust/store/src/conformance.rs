@@ -41,6 +41,8 @@ pub struct Room {
     pub conditional: Conditional,
     /// How many objects the listing case makes; over 1000 shows paging.
     pub many: usize,
+    /// Whether the store says when an upload began (moto gives all the same date).
+    pub dates_uploads: bool,
     /// A directory's own folder, in which a case can leave what a killed writer leaves.
     pub folder: Option<PathBuf>,
     /// Keeps a temporary folder alive.
@@ -55,7 +57,7 @@ macro_rules! conformance_cases {
             an_object_comes_back_whole, an_empty_object_is_an_object, a_range_comes_back_exactly, a_range_outside_is_an_error,
             an_absent_object_is_not_found, a_second_put_replaces, if_absent_keeps_the_first_where_honoured,
             a_hostile_key_is_refused_unsent, odd_names_survive, a_listing_is_complete_and_ordered, a_listing_keeps_to_its_prefix,
-            deleting_twice_is_fine, requests_are_counted, get_bytes_has_a_limit,
+            deleting_twice_is_fine, a_body_with_another_crc_is_never_stored, requests_are_counted, get_bytes_has_a_limit,
             pieces_in_any_order_make_one_object, an_aborted_upload_leaves_nothing, a_missing_piece_is_refused,
             multipart_if_absent_keeps_the_first_where_honoured,
             an_unfinished_upload_is_seen_and_ended, when_an_object_was_written_is_known);

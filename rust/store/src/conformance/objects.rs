@@ -106,6 +106,23 @@ pub async fn a_second_put_replaces(room: &Room) {
     assert_eq!(keys(store, "").await, ["k"]);
 }
 
+pub async fn a_body_with_another_crc_is_never_stored(room: &Room) {
+    let (store, body) = (&*room.store, bytes(300_000, 16));
+    let crc = checksum::crc64(&body);
+    let with = |crc| PutOptions { body_crc64: Some(crc), ..PutOptions::default() };
+    put(store, "old", &bytes(5, 17)).await;
+    for key in ["new", "old"] {
+        let failure = store.put(key, body.clone(), &with(crc ^ 1)).await.unwrap_err();
+        assert_eq!(failure.code(), "store.checksum", "{failure}");
+        assert!(failure.to_string().contains(key), "{failure}");
+    }
+    assert_eq!(keys(store, "").await, ["old"]);
+    assert_eq!(code(store.head("new").await), "store.not_found");
+    assert_eq!(read(store, "old").await, bytes(5, 17), "what stood there stays");
+    check_receipt(&store.put("new", body.clone(), &with(crc)).await.unwrap(), &body);
+    assert!(read(store, "new").await == body);
+}
+
 pub async fn if_absent_keeps_the_first_where_honoured(room: &Room) {
     let store = &*room.store;
     let options = PutOptions { if_absent: true, ..PutOptions::default() };

@@ -68,7 +68,14 @@ impl Server {
         let store = crate::open(config).await.unwrap();
         // Garage answers each small PUT after a sync: paging is shown where that costs nothing.
         let many = if self.strict { 60 } else { 1203 };
-        Room { store, conditional: self.conditional, many, folder: None, keep: None }
+        Room {
+            store,
+            conditional: self.conditional,
+            many,
+            dates_uploads: self.strict,
+            folder: None,
+            keep: None,
+        }
     }
 }
 

@@ -106,11 +106,12 @@ impl ObjectStore for DirectoryStore {
     async fn put(&self, key: &str, body: Bytes, options: &PutOptions) -> Result<Receipt, StoreError> {
         let place = self.begin(RequestKind::Put, "store", key)?;
         let (root, key, if_absent) = (Arc::clone(&self.root), key.to_owned(), options.if_absent);
+        let known_crc64 = options.body_crc64;
         blocking(place.clone(), move |abandoned| {
             let work = || {
                 let mut file = write::Temporary::create(&root, &key)?;
                 file.write_at(&body, 0, abandoned)?;
-                let crc = crc64(&body);
+                let crc = known_crc64.unwrap_or_else(|| crc64(&body));
                 file.publish(body.len() as u64, crc, if_absent, abandoned)?;
                 Ok(receipt(body.len() as u64, crc))
             };
@@ -147,7 +148,7 @@ impl ObjectStore for DirectoryStore {
         blocking(place.clone(), move |_| {
             let file = root.open_file(&key).map_err(|fault| fault::reading(&fault, &place, &key))?;
             let (length, modified_unix_seconds) = (file.length, Some(file.modified_unix_seconds));
-            Ok(ObjectInfo { length, key, modified_unix_seconds, ..ObjectInfo::default() })
+            Ok(ObjectInfo { key, length, modified_unix_seconds, ..ObjectInfo::default() })
         })
         .await
     }

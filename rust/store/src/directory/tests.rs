@@ -20,6 +20,7 @@ async fn room(_case: &str) -> Room {
         store,
         conditional: Conditional::Honours,
         many: 1203,
+        dates_uploads: true,
         folder: Some(folder.path().to_owned()),
         keep: Some(Box::new(folder)),
     }

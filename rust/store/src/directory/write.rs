@@ -148,7 +148,10 @@ impl Temporary {
             }
         }
         if at != length || running.value() != crc {
-            let why = format!("{length} bytes were written, {at} read back, their CRC64NVME differs");
+            let why = format!(
+                "{length} bytes with CRC64NVME {crc:016x} were written, {at} with {:016x} read back",
+                running.value()
+            );
             return Err(Failure::Reread(why));
         }
         Ok(())

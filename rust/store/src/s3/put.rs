@@ -52,17 +52,29 @@ pub(super) async fn sums(
     known_crc64: Option<u64>,
     place: &Place,
 ) -> Result<(Vec<u8>, u64), StoreError> {
-    let bytes = body.clone();
-    let work = move || checksum::raw_and_crc64(algorithm, &bytes, known_crc64);
-    let needs_no_hash = known_crc64.is_some() && algorithm == ChecksumAlgorithm::Crc64Nvme;
-    if needs_no_hash || body.len() <= HASH_INLINE_BYTES {
-        return Ok(work());
+    if let (ChecksumAlgorithm::Crc64Nvme, Some(crc64)) = (algorithm, known_crc64) {
+        // The store computes it itself, so a pass over the bytes here would prove nothing more.
+        return Ok((crc64.to_be_bytes().to_vec(), crc64));
     }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|fault| StoreError::Other {
-        place: place.clone(),
-        why: format!("hashing broke off: {fault}"),
-    })
+    let bytes = body.clone();
+    let work = move || checksum::raw_and_crc64(algorithm, &bytes);
+    let (raw, crc64) = if body.len() <= HASH_INLINE_BYTES {
+        work()
+    } else {
+        tokio::task::spawn_blocking(work).await.map_err(|fault| StoreError::Other {
+            place: place.clone(),
+            why: format!("hashing broke off: {fault}"),
+        })?
+    };
+    match known_crc64.filter(|known| *known != crc64) {
+        Some(known) => {
+            let why = format!(
+                "the CRC64NVME was {known:016x}, before sending it is {crc64:016x}: check the memory"
+            );
+            Err(StoreError::Checksum { place: place.clone(), why })
+        }
+        None => Ok((raw, crc64)),
+    }
 }
 
 async fn put_summed(
