@@ -1,0 +1,101 @@
+"""Fixtures of the fault tests: two workers with a dataset and a proxy each, so that both cores are used."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from faults import cycles, stops
+from faults.machine import Machine, Source, make_source
+from faults.places import BucketPlace, FolderPlace, Place, write_credentials
+from harness import storage_faults
+from harness.foreign import AgeIdentity
+from harness.pool import Pool
+from harness.proxy import Proxy, proxy_to
+from harness.s3 import S3Server
+
+WORKERS = 2
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seed of the cycles, and how long stopping took."""
+    if stops.TABLE:
+        terminalreporter.section("time to stop")
+        terminalreporter.write_line(stops.as_text())
+    if any("/faults/" in str(item) for item in terminalreporter.stats):
+        terminalreporter.write_line(f"seed {cycles.SEED}")
+
+
+@dataclass
+class Worker:
+    """What one cycle at a time may use."""
+
+    source: Source
+    server: S3Server
+    proxy: Proxy
+    credentials: Path
+    identity: AgeIdentity
+    faults: storage_faults.StorageFaults
+    folder: Path
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    @contextlib.contextmanager
+    def machine(self, place: str, **more: object) -> Iterator[Machine]:
+        """Make a machine with a store of its own ("folder" or "bucket"), gone at the end, its holds too."""
+        self.proxy.clear()
+        here = self.folder / f"{next(self._numbers)}"
+        here.mkdir()
+        one = Machine(here, self.source, self.place(place, here), self.identity.recipient, self.identity.path)
+        for key, value in more.items():
+            setattr(one, key, value)
+        one.configure()
+        with one.tidy():
+            yield one
+        self.proxy.clear()
+        shutil.rmtree(here)
+
+    def place(self, kind: str, here: Path) -> Place:
+        """Make an empty store."""
+        if kind == "folder":
+            (here / "store").mkdir()
+            return FolderPlace(here / "store")
+        return BucketPlace(self.server, self.proxy, f"faults/{here.parent.name}/{here.name}", self.credentials)
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> storage_faults.StorageFaults:
+    """The library that counts changes of files."""
+    return storage_faults.build(tmp_path_factory.mktemp("storage-faults"))
+
+
+@pytest.fixture(scope="session")
+def workers(
+    zfs_pool: Pool,
+    garage: S3Server,
+    age_identity: AgeIdentity,
+    storage: storage_faults.StorageFaults,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Worker]]:
+    """Two of them."""
+    credentials = write_credentials(garage, tmp_path_factory.mktemp("keys") / "credentials")
+    with contextlib.ExitStack() as stack:
+        made = []
+        for number in range(WORKERS):
+            proxy = stack.enter_context(proxy_to(garage.endpoint))
+            folder = tmp_path_factory.mktemp(f"worker-{number}")
+            made.append(Worker(make_source(zfs_pool), garage, proxy, credentials, age_identity, storage, folder))
+        yield made
+        for one in made:
+            zfs_pool.destroy(one.source.dataset.name)
+
+
+@pytest.fixture
+def worker(workers: list[Worker]) -> Worker:
+    """One of them, for a test that is no cycle."""
+    return workers[0]
