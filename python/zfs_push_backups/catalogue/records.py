@@ -71,7 +71,7 @@ class SavedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """One run without its parts, for `status`. Sizes in bytes; `pid` with `pid_started` is who worked on it last."""
+    """One run without its parts, for `status`. Sizes in bytes; `pid` is who worked on it last."""
 
     id: str
     host: str
@@ -91,7 +91,6 @@ class RunSummary:
     stream_bytes: int
     sealed_bytes: int
     pid: int | None
-    pid_started: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
