@@ -91,7 +91,7 @@ class Catalogue:
     @functools.cached_property
     def holds(self) -> Holds:
         """The journal of holds."""
-        return Holds(self.database.connection)
+        return Holds(self.database)
 
 
 def _trusted(path: Path, machine: str) -> Database | None:
