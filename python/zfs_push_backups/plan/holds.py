@@ -10,7 +10,8 @@ Where ZFS has bookmarks one stands in for a committed snapshot, which is then fr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Protocol
@@ -200,7 +201,13 @@ def places(dataset: str, guid: int, machine: Machine) -> tuple[Place, ...]:
     return tuple(Place(other.name, guid) for other in machine.values() if other.references.get(guid, 0) > 0)
 
 
-def changes(wanted_places: Set[Place], *, sure: Set[Place], possible: Set[Place], foreign: Set[Place]) -> Changes:
+def changes(
+    wanted_places: AbstractSet[Place],
+    *,
+    sure: AbstractSet[Place],
+    possible: AbstractSet[Place],
+    foreign: AbstractSet[Place],
+) -> Changes:
     """What makes exactly the wanted places held.
 
     `sure` are held under our tag for certain, `possible` may be (noted, or held by somebody where zfs doesn't tell by

@@ -90,17 +90,20 @@ def survey(zfs: ZfsCommand, root: str, *, tree: bool) -> dict[str, Surveyed]:
     check_dataset(root)
     depth = () if tree else ("-d", "1")
     arguments = ("get", "-Hp", "-r", *depth, _SURVEYED, root)
+    status, out, err = zfs.attempt(*arguments)
     for _ in range(LISTING_ATTEMPTS):
-        status, out, err = zfs.attempt(*arguments)
         if status == 0:
-            found = parse_survey(out)
-            return found if tree else {name: one for name, one in found.items() if name == root}
-        error = failure(arguments, err, status)
-        if error.code != "zfs.not_found":
-            raise error
+            break
+        # Only a snapshot that vanished meanwhile is worth another try.
+        if failure(arguments, err, status).code != "zfs.not_found":
+            break
         if not exists(zfs, root):
             return {}
-    raise error
+        status, out, err = zfs.attempt(*arguments)
+    if status != 0:
+        raise failure(arguments, err, status)
+    found = parse_survey(out)
+    return found if tree else {name: one for name, one in found.items() if name == root}
 
 
 def parse_survey(text: str) -> dict[str, Surveyed]:
