@@ -1,0 +1,172 @@
+"""What to do with a run that did not end: it is done, its commit is repeated, it is gone on with, or begun anew.
+
+Invariants: a run whose manifest stands is done, whatever else changed; nothing is gone on with under other recipients,
+flags, compression or part sizes, nor without the snapshots and the parent that it stands on; parts that no session of
+the saved run can have written mean that the state is not what happened, so it is begun anew. Every way that begins
+anew carries its reason in words.
+Rationale: the journal is a hint; the store decides what exists, the manifest what is committed. What the saved state
+can't know (that the prefix is still the same) the engine proves part by part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zfs_push_backups.catalogue.records import SavedRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """The facts of now. `snapshot` is the present name of the snapshot with the run's guid, None if it is gone.
+
+    `base` says whether the run's base exists here (snapshot or bookmark), `parent` whether the backup it stands on is
+    committed in the store; both True for a full.
+    """
+
+    recipients: frozenset[str]
+    compression: str
+    part_size_bytes: int | None
+    raw: bool
+    flags: tuple[str, ...]
+    zfs_kernel: str | None
+    snapshot: str | None
+    base: bool = True
+    parent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the operator named on the command line; None is the usual."""
+
+    level: int | None = None
+    snapshot: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the store holds of a run. `stored` parts exist from the first one without a gap; `problem`: why no more."""
+
+    manifest_key: str | None = None
+    tombstone: bool = False
+    stored: int = 0
+    foreign: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @classmethod
+    def from_report(cls, report: Mapping[str, Any]) -> Look:
+        """The engine's report of `resume_look`."""
+        manifest = report.get("manifest") or {}
+        return cls(
+            manifest_key=manifest.get("key"),
+            tombstone=bool(manifest.get("tombstone")),
+            stored=int(report["stored"]),
+            foreign=tuple(report["foreign"]),
+            problem=report.get("problem"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Its manifest stands: it is committed."""
+
+    manifest_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recommit:
+    """Everything was stored and `zfs send` had ended well; only the manifest is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Prove and skip the first `stored` parts, then upload on."""
+
+    stored: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartAnew:
+    """It can't be gone on with, for this reason."""
+
+    reason: str
+
+
+Verdict = Done | Recommit | GoOn | StartAnew
+
+
+def resume(run: SavedRun, present: Present, asked: Asked, look: Look) -> Verdict:
+    """What to do with an unfinished run."""
+    if look.manifest_key is not None and not look.tombstone:
+        return Done(look.manifest_key)
+    reason = _spoilt(run, present, look)
+    if reason is None and run.committing:
+        # A pin that changed since makes the next backup a full; this one was whole before that.
+        return Recommit()
+    reason = reason or next(_changes(run, present, asked), None)
+    if reason is not None:
+        return StartAnew(reason)
+    return GoOn(min(look.stored, len(run.parts)), tuple(_notes(run, present, look)))
+
+
+def _spoilt(run: SavedRun, present: Present, look: Look) -> str | None:
+    """Why not even the commit may be repeated."""
+    if look.tombstone:
+        return "it was swept before it was committed"
+    if look.foreign:
+        return (
+            f"the store holds {len(look.foreign)} objects of it that no session known here wrote"
+            f" ({look.foreign[0]}): the run state is not the latest"
+        )
+    return None if present.parent else f"the backup {run.parent_id} that it stands on is gone from the store"
+
+
+def _changes(run: SavedRun, present: Present, asked: Asked) -> Iterator[str]:
+    yield from _pins(run, present)
+    yield from _sources(run, present)
+    yield from _wishes(run, asked)
+
+
+def _pins(run: SavedRun, present: Present) -> Iterator[str]:
+    if frozenset(run.recipients) != present.recipients:
+        added, gone = len(present.recipients - {*run.recipients}), len({*run.recipients} - present.recipients)
+        yield f"the recipients changed ({added} added, {gone} removed)"
+    if run.raw != present.raw:
+        yield f"it was {'raw' if run.raw else 'not raw'}, and the task says otherwise now"
+    if run.flags != present.flags:
+        yield f"the send flags were {_flags(run.flags)} and are {_flags(present.flags)} now"
+    if run.compression != present.compression:
+        yield f"the compression was {run.compression} and is {present.compression} now"
+    if run.part_size_bytes != present.part_size_bytes:
+        yield f"part_size was {run.part_size_bytes or 'auto'} and is {present.part_size_bytes or 'auto'} now"
+
+
+def _sources(run: SavedRun, present: Present) -> Iterator[str]:
+    if not run.resumable:
+        yield "a stream from standard input can't be read again"
+    if present.snapshot is None:
+        yield f"the snapshot {run.name} (guid {run.snapshot_guid}) is gone"
+    elif present.snapshot != run.snapshot:
+        yield f"the snapshot {run.name} is called @{present.snapshot} now, so its stream is another"
+    if not present.base:
+        yield f"the base {run.dataset}{run.base} (guid {run.base_guid}) is gone"
+
+
+def _wishes(run: SavedRun, asked: Asked) -> Iterator[str]:
+    if asked.level is not None and asked.level != run.level:
+        yield f"level {asked.level} was asked for, and it is of level {run.level}"
+    if asked.snapshot is not None and asked.snapshot != run.snapshot:
+        yield f"the snapshot @{asked.snapshot} was asked for, and it is of @{run.snapshot}"
+
+
+def _notes(run: SavedRun, present: Present, look: Look) -> Iterator[str]:
+    if look.stored < len(run.parts):
+        yield f"{len(run.parts) - look.stored} parts are sent again: {look.problem or 'they are not there'}"
+    if run.zfs_kernel != present.zfs_kernel:
+        yield f"the zfs module was {run.zfs_kernel or 'unknown'} and is {present.zfs_kernel or 'unknown'} now"
+
+
+def _flags(flags: tuple[str, ...]) -> str:
+    return " ".join(flags) or "none"
