@@ -24,8 +24,10 @@ __all__ = [
     "RestoreJob",
     "StoreJob",
     "__version__",
+    "cancel_jobs_on_signals",
     "check_recipients",
     "generate_identity",
+    "new_backup_id",
     "parse_begin",
 ]
 
@@ -64,8 +66,10 @@ class Job:
         raised is not called again. May be called again, and by several threads: each gets the outcome.
         """
 
-    def cancel(self, reason: str) -> None:
+    def cancel(self, reason: str, within_seconds: float | None = None) -> None:
         """Ask the job to end soon. Returns at once; fit for a signal handler. The first `reason` is the one reported.
+
+        `within_seconds` bounds what it may still take to tidy up; a later call can cut it shorter.
 
         A job that is past the point of no return (its manifest is written) is done nevertheless.
         """
@@ -113,6 +117,18 @@ class PushJob(Job):
         stream from standard input.
         """
 
+    def drain_journal(self) -> str:
+        """Take what was done since the last call, oldest first, as a JSON list; nothing is ever dropped.
+
+        Only pushes with a `run` have a journal. `wait` returns to its caller's `on_tick` as soon as there is an entry.
+        `{"kind": "begin", "record": hex of BEGIN}`, `{"kind": "skipped", "number": int}` (stored before, proven now),
+        `{"kind": "part", "number", "key", ..., "proof": {...}}` (an element for the next session's `run.stored`),
+        `{"kind": "committing", "manifest_key": str, "manifest": str}`, `{"kind": "committed", "manifest_key": str}`.
+        """
+
+    def journal_written(self, count: int) -> None:
+        """Say that the first `count` entries ever drained are durable; the manifest is sent only after this word."""
+
 @final
 class RestoreJob(Job):
     """Reads one backup from a store, opens it, checks every part and record, and writes its send stream."""
@@ -137,6 +153,16 @@ def parse_begin(head: bytes) -> str:
 
 def generate_identity() -> tuple[str, str]:
     """Return a new age identity: its secret line (keep it off logs and terminals) and its recipient."""
+
+def new_backup_id(level: int, snapshot_guid: str) -> str:
+    """Return a name for a new backup of the snapshot with this guid (decimal)."""
+
+def cancel_jobs_on_signals(signals: list[int]) -> None:
+    """Have each of these signals cancel every running job of this process from a thread of the engine's own.
+
+    For a command that owns its process: call it once, after its own handlers are set; they are called as well. A later
+    `signal.signal` for the same signal undoes it.
+    """
 
 def check_recipients(lines: list[str]) -> list[str]:
     """Return each age or SSH recipient in its one spelling; raises `EngineError` naming the one that is none."""

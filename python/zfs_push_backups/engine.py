@@ -67,10 +67,13 @@ class Job:
         with self._translated():
             return _report(self._native.wait(on_tick))
 
-    def cancel(self, reason: str) -> None:
-        """Ask for the end and return at once; may be called by a signal handler. The first reason is reported."""
+    def cancel(self, reason: str, within_seconds: float | None = None) -> None:
+        """Ask for the end and return at once; may be called by a signal handler. The first reason is reported.
+
+        `within_seconds` bounds what the job may still take to tidy up; a later call can cut it shorter.
+        """
         with self._translated():
-            self._native.cancel(reason)
+            self._native.cancel(reason, within_seconds)
 
     def snapshot(self) -> Progress:
         """Say how far the job is."""
@@ -137,6 +140,17 @@ class PushJob(Job):
         with self._translated():
             self._push.source_exited(status, message)
 
+    def drain_journal(self) -> list[dict[str, Any]]:
+        """Take what was done since the last call, oldest first; nothing is ever dropped."""
+        with self._translated():
+            entries: list[dict[str, Any]] = json.loads(self._push.drain_journal())
+        return entries
+
+    def journal_written(self, count: int) -> None:
+        """Say that the first `count` entries ever drained are durable; the manifest is sent only after this word."""
+        with self._translated():
+            self._push.journal_written(count)
+
 
 class RestoreJob(Job):
     """Writes one backup's send stream to `sink_fd`. The caller closes its own descriptor."""
@@ -178,6 +192,21 @@ def generate_identity() -> tuple[str, str]:
     """Return a new age identity: the secret line, which belongs in a 0600 file and nowhere else, and its recipient."""
     with translated():
         return _engine.generate_identity()
+
+
+def new_backup_id(level: int, snapshot_guid: int) -> str:
+    """Return a name for a new backup of a snapshot."""
+    with translated():
+        return _engine.new_backup_id(level, str(snapshot_guid))
+
+
+def cancel_jobs_on_signals(signals: Sequence[int]) -> None:
+    """Have each of these signals cancel every running job without waiting for the interpreter.
+
+    For a command that owns its process: once, after its own handlers are set; they are called as well.
+    """
+    with translated():
+        _engine.cancel_jobs_on_signals([int(number) for number in signals])
 
 
 def check_recipients(lines: Sequence[str]) -> list[str]:

@@ -26,8 +26,9 @@ _CLASSES: dict[type[errors.ZfsPushBackupsError], str] = {
         seal.layout seal.library seal.need_more
         store.already_exists
     """,
+    errors.ResumeImpossible: "engine.foreign_parts engine.prefix_differs",
     errors.SourceFailed: """
-        engine.source_failed engine.source_read engine.wrong_stream
+        engine.source_failed engine.source_read engine.source_stalled engine.wrong_stream
         stream.abandoned stream.bad_length stream.bytes_after_end stream.checksum_mismatch stream.malformed_end
         stream.second_begin stream.truncated stream.unknown_record stream.wrong_snapshot
     """,

@@ -24,3 +24,16 @@ pub(crate) fn generate_identity() -> (String, String) {
 pub(crate) fn check_recipients(py: Python<'_>, lines: Vec<String>) -> PyResult<Vec<String>> {
     engine::check_recipients(&lines).or_raise(py)
 }
+
+/// A name for a new backup.
+#[pyfunction]
+pub(crate) fn new_backup_id(py: Python<'_>, level: u32, snapshot_guid: &str) -> PyResult<String> {
+    engine::new_backup_id(level, snapshot_guid).or_raise(py)
+}
+
+/// From now on each of these signals cancels every running job, without waiting for the interpreter.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "pyo3 makes the list, so nobody else has it")]
+pub(crate) fn cancel_jobs_on_signals(py: Python<'_>, signals: Vec<i32>) -> PyResult<()> {
+    engine::job::cancel_on_signals(&signals).or_raise(py)
+}

@@ -44,8 +44,16 @@ impl PyJob {
     }
 
     /// Ask the job to end soon; returns at once.
-    fn cancel(&self, py: Python<'_>, reason: &str) -> PyResult<()> {
-        self.handle(py)?.cancel(reason);
+    #[pyo3(signature = (reason, within_seconds=None))]
+    fn cancel(&self, py: Python<'_>, reason: &str, within_seconds: Option<f64>) -> PyResult<()> {
+        let handle = self.handle(py)?;
+        match within_seconds {
+            None => handle.cancel(reason),
+            Some(seconds) => {
+                let within = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+                handle.cancel_within(reason, within);
+            }
+        }
         Ok(())
     }
 
@@ -72,7 +80,7 @@ impl PyJob {
     }
 }
 
-fn as_json<T: serde::Serialize>(value: &T) -> PyResult<String> {
+pub(crate) fn as_json<T: serde::Serialize>(value: &T) -> PyResult<String> {
     serde_json::to_string(value).map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))
 }
 

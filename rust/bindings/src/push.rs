@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::descriptor::duplicate;
 use crate::errors::OrRaise;
-use crate::job::PyJob;
+use crate::job::{PyJob, as_json};
 
 /// A running push.
 #[pyclass(name = "PushJob", module = "zfs_push_backups._engine", extends = PyJob, frozen)]
@@ -45,6 +45,17 @@ impl PyPushJob {
             }
         };
         slf.get().source.send(exit);
+        Ok(())
+    }
+
+    /// Take what was done since the last call, oldest first, as a JSON list.
+    fn drain_journal(slf: &Bound<'_, Self>) -> PyResult<String> {
+        as_json(&slf.as_super().get().handle(slf.py())?.drain_journal())
+    }
+
+    /// Say that the first `count` entries ever drained are durable.
+    fn journal_written(slf: &Bound<'_, Self>, count: u64) -> PyResult<()> {
+        slf.as_super().get().handle(slf.py())?.journal_written(count);
         Ok(())
     }
 }

@@ -8,13 +8,16 @@ pub mod error;
 pub mod job;
 pub mod request;
 
+mod attempts;
 mod buffers;
 mod manifests;
+mod marker;
 mod push;
 mod repository;
 mod restore;
 mod store_choice;
 mod store_jobs;
+mod stored_checksum;
 mod wake;
 
 use std::os::fd::OwnedFd;
@@ -93,6 +96,14 @@ pub fn parse_begin(head: &[u8]) -> Result<Value, EngineError> {
     let begin = sendstream::Begin::parse(head)?;
     begin.refuse_unsupported()?;
     Ok(Value::Object(push::begin_json(&begin)))
+}
+
+/// A name for a new backup.
+///
+/// # Errors
+/// `engine.bad_request` for a guid that is no decimal number; `format.random`.
+pub fn new_backup_id(level: u32, snapshot_guid: &str) -> Result<String, EngineError> {
+    Ok(push::new_id(level, snapshot_guid)?.to_string())
 }
 
 /// Checks recipients and gives each in its one spelling.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use store::StoreConfig;
 
 use crate::error::EngineError;
@@ -56,8 +56,93 @@ pub struct PushRequest {
     /// The repository that the plan was made for; another one in the store is refused.
     #[serde(default)]
     pub repository_id: Option<String>,
+    /// After how many silent seconds the source is warned about.
+    #[serde(default = "default_source_warning")]
+    pub source_warning_seconds: u64,
+    /// After how many silent seconds the source counts as dead; absent: never, since healthy sends were silent for an
+    /// hour.
+    #[serde(default)]
+    pub source_stall_seconds: Option<u64>,
+    /// The run that this push belongs to; absent: one that keeps no state.
+    #[serde(default)]
+    pub run: Option<RunRequest>,
     /// What the stream is.
     pub backup: BackupRequest,
+}
+
+const fn default_source_warning() -> u64 {
+    600
+}
+
+/// A run whose state the caller keeps by the job's journal, so that it can be gone on with after a stop or crash.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// The backup's id, made by [`crate::new_backup_id`].
+    pub id: String,
+    /// One random nonce (32 hex digits) for each time that this run was begun or gone on with, the present one last.
+    /// The names of all that a run uploads are made of them, so they tell its own objects from others'.
+    pub sessions: Vec<Session>,
+    /// Whether a stop or failure keeps what is stored. If not, it is removed.
+    pub resumable: bool,
+    /// Parts that are stored, from number 0 without a gap. Their bytes are proven against the stream, not sent again.
+    #[serde(default)]
+    pub stored: Vec<JournaledPart>,
+}
+
+/// Names one beginning of a run.
+pub type Session = format::Hex<16>;
+
+/// A stored part as the journal has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JournaledPart {
+    /// What the manifest will say of it.
+    #[serde(flatten)]
+    pub part: format::Part,
+    /// What proves, on this machine alone, which stream bytes it holds.
+    pub proof: PartProof,
+}
+
+/// What proves that stream bytes are those of a part. It never leaves the machine: a digest of plain bytes would let
+/// the store's owner confirm a guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartProof {
+    /// BLAKE3 of the part's stream bytes.
+    pub blake3: format::Blake3Hash,
+    /// The running fletcher-4 sums of the stream up to the part's end.
+    pub end_checksum: format::EndChecksum,
+    /// Where the part ends; none for the last one.
+    pub border: Option<PartBorder>,
+    /// BLAKE3 of the OBJECT record that announced the border's object, without the record's own checksum.
+    pub announcement: Option<format::Blake3Hash>,
+}
+
+/// A place where `zfs send -t` could go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PartBorder {
+    /// Behind a WRITE or `WRITE_EMBEDDED`.
+    AfterWrite {
+        /// The object written.
+        object: u64,
+        /// Where in the object the record ended, in bytes.
+        end_offset: u64,
+    },
+    /// In front of an OBJECT record.
+    BeforeObject {
+        /// The object announced.
+        object: u64,
+    },
+}
+
+impl From<sendstream::Border> for PartBorder {
+    fn from(border: sendstream::Border) -> Self {
+        match border {
+            sendstream::Border::AfterWrite { object, end_offset } => Self::AfterWrite { object, end_offset },
+            sendstream::Border::BeforeObject { object } => Self::BeforeObject { object },
+        }
+    }
 }
 
 /// Storage classes by kind of object; absent: the store's own default.
@@ -216,6 +301,12 @@ pub enum StoreOperation {
     },
     /// Make the repository if the prefix holds none.
     CreateRepository {},
+    /// How much of an interrupted run stands in the store.
+    ResumeLook(RunLook),
+    /// Write the manifest of a run that was stopped between its last part and the manifest.
+    Recommit(RecommitRequest),
+    /// Remove what interrupted runs of one source left behind.
+    Sweep(SweepRequest),
     /// What `check` asks of a store.
     Probe {
         /// Whether probe objects may be written (and removed again).
@@ -224,6 +315,77 @@ pub enum StoreOperation {
         #[serde(default)]
         storage_classes: Vec<String>,
     },
+}
+
+/// Which backup a run writes.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RunPlace {
+    /// Its id.
+    pub id: String,
+    /// The machine that is backed up.
+    pub source: String,
+    /// The dataset's full name.
+    pub dataset: String,
+    /// All sessions of the run.
+    pub sessions: Vec<Session>,
+}
+
+/// What to commit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecommitRequest {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunPlace,
+    /// Where the manifest belongs.
+    pub manifest_key: String,
+    /// Its text, as journaled.
+    pub manifest: String,
+    /// The repository that the run belongs to.
+    pub repository_id: String,
+    /// Storage class of the manifest.
+    #[serde(default)]
+    pub storage_class: Option<String>,
+}
+
+/// What to look for in the store.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RunLook {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunPlace,
+    /// Its parts as journaled, in any order.
+    pub parts: Vec<JournaledPart>,
+}
+
+/// What to sweep.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepRequest {
+    /// The repository that it must be.
+    pub repository_id: String,
+    /// The machine whose leftovers they are.
+    pub source: String,
+    /// Ids of runs that will be gone on with.
+    pub keep: Vec<String>,
+    /// What the caller's own state says of other runs, by id.
+    pub own: BTreeMap<String, OwnRun>,
+    /// Only say what would be removed.
+    pub dry_run: bool,
+    /// How long a backup of which nobody knows whether it is committed must have been untouched.
+    pub grace_seconds: u64,
+}
+
+/// A run of the caller's own that will not be gone on with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnRun {
+    /// All its sessions.
+    pub sessions: Vec<Session>,
+    /// Whether its manifest may have been sent.
+    pub may_be_committed: bool,
+    /// Where that would lie.
+    #[serde(default)]
+    pub manifest_key: Option<String>,
 }
 
 #[cfg(test)]

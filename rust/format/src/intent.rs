@@ -30,6 +30,9 @@ pub struct Intent {
     pub pid: Option<u32>,
     /// Its machine's host name, for people.
     pub host: Option<String>,
+    /// Where the commit marker will lie, for a sweeper that has lost the run's state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
 }
 
 impl Intent {
@@ -53,6 +56,7 @@ impl Intent {
             started,
             pid: None,
             host: None,
+            manifest: None,
         }
     }
 
@@ -63,7 +67,13 @@ impl Intent {
     /// names that lead to no keys.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         let intent: Self = gate::parse(DOCUMENT, bytes)?;
-        intent.keys()?;
+        let keys = intent.keys()?;
+        if let Some(manifest) = &intent.manifest
+            && !manifest.starts_with(&keys.manifest_prefix())
+        {
+            let why = "the manifest that it announces is not of this backup".to_owned();
+            return Err(FormatError::BadKey { key: manifest.clone(), why });
+        }
         Ok(intent)
     }
 

@@ -90,6 +90,12 @@ impl BackupKeys {
         format!("{MANIFEST_PREFIX}{}/{}~{parent}.json", self.folder, self.id)
     }
 
+    /// What every manifest's key of this backup begins with, whatever it stands on.
+    #[must_use]
+    pub fn manifest_prefix(&self) -> String {
+        format!("{MANIFEST_PREFIX}{}/{}~", self.folder, self.id)
+    }
+
     /// Under it lies all the data of this backup and nothing else; ends with a slash.
     #[must_use]
     pub fn data_prefix(&self) -> String {

@@ -40,6 +40,12 @@ impl Digest {
         self.len() == 0
     }
 
+    /// The digest of all bytes so far.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+
     /// The digest of all bytes so far, as 64 lower-case hex digits.
     #[must_use]
     pub fn hex(&self) -> String {

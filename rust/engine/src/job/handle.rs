@@ -7,7 +7,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Event, EventQueue, attach_thread};
+use super::journal::Journal;
 use super::outcome::Outcome;
+use super::patience::Patience;
 use super::progress::{Progress, ProgressCounters};
 use crate::error::EngineError;
 
@@ -23,11 +25,14 @@ pub(super) struct Shared {
     pub(super) reason: Arc<OnceLock<String>>,
     pub(super) progress: Arc<ProgressCounters>,
     pub(super) events: Arc<EventQueue>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: Arc<Outcome>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) patience: Arc<Patience>,
 }
 
 impl Shared {
     pub(super) fn new(name: &'static str) -> Self {
+        let outcome = Arc::<Outcome>::default();
         Self {
             name,
             process: std::process::id(),
@@ -35,11 +40,13 @@ impl Shared {
             reason: Arc::default(),
             progress: Arc::default(),
             events: Arc::default(),
-            outcome: Outcome::default(),
+            journal: Arc::new(Journal::new(Arc::clone(&outcome))),
+            outcome,
+            patience: Arc::default(),
         }
     }
 
-    fn cancel(&self, reason: &str) {
+    pub(super) fn cancel(&self, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
         self.cancel.cancel();
     }
@@ -94,6 +101,31 @@ impl JobHandle {
         }
     }
 
+    /// As [`cancel`](Self::cancel), and what is left to tidy up may take at most `within`; a later word can cut it
+    /// shorter.
+    pub fn cancel_within(&self, reason: &str, within: Duration) {
+        if self.same_process().is_ok() {
+            self.shared().patience.cut(within);
+            self.shared().cancel(reason);
+        }
+    }
+
+    /// Takes what the job has done since the last call, oldest first; nothing is ever dropped.
+    #[must_use]
+    pub fn drain_journal(&self) -> Vec<Value> {
+        if self.same_process().is_err() {
+            return Vec::new();
+        }
+        self.shared().journal.drain()
+    }
+
+    /// Says that the first `count` entries that were ever drained are durable now.
+    pub fn journal_written(&self, count: u64) {
+        if self.same_process().is_ok() {
+            self.shared().journal.mark_written(count);
+        }
+    }
+
     /// How far the job is.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -112,7 +144,7 @@ impl JobHandle {
         self.shared().events.drain(max)
     }
 
-    /// Blocks this thread for at most `limit`; `None`: the job still runs.
+    /// Blocks this thread for at most `limit`, or until there is something to drain; `None`: the job still runs.
     #[must_use]
     pub fn wait_timeout(&self, limit: Duration) -> Option<JobResult> {
         match self.same_process() {
@@ -154,6 +186,8 @@ pub struct JobContext {
     pub progress: Arc<ProgressCounters>,
     reason: Arc<OnceLock<String>>,
     events: Arc<EventQueue>,
+    journal: Arc<Journal>,
+    patience: Arc<Patience>,
 }
 
 impl JobContext {
@@ -163,7 +197,24 @@ impl JobContext {
             progress: Arc::clone(&shared.progress),
             reason: Arc::clone(&shared.reason),
             events: Arc::clone(&shared.events),
+            journal: Arc::clone(&shared.journal),
+            patience: Arc::clone(&shared.patience),
         }
+    }
+
+    /// Adds to the job's journal.
+    pub fn note(&self, entry: Value) {
+        self.journal.append(entry);
+    }
+
+    /// Resolves once all that was noted so far is durable.
+    pub async fn notes_written(&self) {
+        self.journal.settled().await;
+    }
+
+    /// Resolves after `limit`, or when the patience of who cancelled the job is at its end.
+    pub async fn patience_over(&self, limit: Duration) {
+        self.patience.over(limit).await;
     }
 
     /// The error to end with when the job was cancelled.

@@ -8,14 +8,18 @@
 mod event_layer;
 mod events;
 mod handle;
+mod journal;
+mod live;
 mod outcome;
 mod panics;
+mod patience;
 mod progress;
 mod spawn;
 
 pub use event_layer::{install, log_debug};
 pub use events::{Event, Level};
 pub use handle::{JobContext, JobHandle, JobResult};
+pub use live::cancel_on_signals;
 pub use progress::{Progress, ProgressCounters};
 pub use spawn::spawn;
 

@@ -9,37 +9,52 @@ use super::handle::JobResult;
 
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    result: Mutex<Option<JobResult>>,
-    published: Condvar,
+    state: Mutex<State>,
+    news: Condvar,
     // A token is a latch that tasks can await without a missed wake-up.
     latch: CancellationToken,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    result: Option<JobResult>,
+    /// Somebody shall look up from waiting, though there is no result yet.
+    nudged: bool,
+}
+
 impl Outcome {
-    fn lock(&self) -> MutexGuard<'_, Option<JobResult>> {
-        self.result.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends one wait early.
+    pub(super) fn nudge(&self) {
+        self.lock().nudged = true;
+        self.news.notify_all();
     }
 
     /// Sets the outcome unless it stands already, and wakes everybody.
     pub(super) fn publish(&self, result: JobResult) {
-        self.lock().get_or_insert(result);
-        self.published.notify_all();
+        self.lock().result.get_or_insert(result);
+        self.news.notify_all();
         self.latch.cancel();
     }
 
     pub(super) fn get(&self) -> Option<JobResult> {
-        self.lock().clone()
+        self.lock().result.clone()
     }
 
     pub(super) fn is_set(&self) -> bool {
-        self.lock().is_some()
+        self.lock().result.is_some()
     }
 
-    /// Blocks the thread until the outcome is there or `limit` has passed.
+    /// Blocks the thread until the outcome is there, there is a nudge, or `limit` has passed.
     pub(super) fn wait(&self, limit: Duration) -> Option<JobResult> {
-        let waited = self.published.wait_timeout_while(self.lock(), limit, |result| result.is_none());
-        let (result, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        result.clone()
+        let idle = |state: &mut State| state.result.is_none() && !state.nudged;
+        let waited = self.news.wait_timeout_while(self.lock(), limit, idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.nudged = false;
+        state.result.clone()
     }
 
     /// Resolves once the outcome is there; dropping the future leaves the job alone.

@@ -10,10 +10,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::events::attach_thread;
 use super::handle::{JobContext, JobHandle, JobResult, Shared};
-use super::panics;
+use super::{live, panics};
 use crate::error::EngineError;
 
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+/// What idle threads need to go, even when nobody has patience.
+const SHORTEST_SHUTDOWN: Duration = Duration::from_millis(20);
 
 /// Runs `body` on a thread `zpb-<name>` with a tokio runtime of `workers` threads of its own.
 ///
@@ -26,6 +28,7 @@ where
     F: Future<Output = JobResult>,
 {
     let shared = Arc::new(Shared::new(name));
+    live::note(&shared);
     let publish = PublishOnDrop(Arc::clone(&shared));
     let started = std::thread::Builder::new().name(format!("zpb-{name}")).spawn(move || {
         let shared = &publish.0;
@@ -48,7 +51,7 @@ where
     let runtime = runtime(shared, workers).map_err(|error| cannot_start(shared.name, &error))?;
     let context = JobContext::new(shared);
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { body(context).await })));
-    shut_down(runtime, shared.name);
+    shut_down(runtime, shared);
     ended.unwrap_or_else(|payload| Err(panicked(shared.name, panics::text(payload.as_ref()))))
 }
 
@@ -64,13 +67,14 @@ fn runtime(shared: &Arc<Shared>, workers: usize) -> std::io::Result<Runtime> {
         .build()
 }
 
-fn shut_down(runtime: Runtime, name: &str) {
+fn shut_down(runtime: Runtime, shared: &Shared) {
     let begun = Instant::now();
-    runtime.shutdown_timeout(SHUTDOWN_LIMIT);
-    if begun.elapsed() >= SHUTDOWN_LIMIT {
+    let limit = shared.patience.left(SHUTDOWN_LIMIT).max(SHORTEST_SHUTDOWN);
+    runtime.shutdown_timeout(limit);
+    if begun.elapsed() >= limit {
         tracing::warn!(
-            job = name,
-            "a thread of the job is still busy {SHUTDOWN_LIMIT:?} after its end; it is left behind"
+            job = shared.name,
+            "a thread of the job is still busy {limit:?} after its end; it is left behind"
         );
     }
 }

@@ -1,9 +1,8 @@
 //! From the first intent to the commit marker, in the order that makes `list` unable to lie.
 //!
 //! intent -> parts -> meta.age, RECOVER.txt -> exact listing -> same repository -> manifest -> intent gone.
-//! Before the manifest nothing counts; whatever fails before it is removed again.
+//! Before the manifest nothing counts; whatever fails before it is kept for the next run, or removed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,10 @@ use sendstream::StreamSummary;
 use store::{ObjectStore, PutOptions, Receipt};
 
 use super::describe;
-use super::upload::StoredPart;
+use crate::attempts::Attempts;
 use crate::error::EngineError;
+use crate::job::JobContext;
+use crate::marker::Marking;
 use crate::repository;
 use crate::request::PushRequest;
 
@@ -28,8 +29,16 @@ pub(crate) struct Draft {
     pub(crate) repository: Repository,
     pub(crate) keys: BackupKeys,
     pub(crate) id: BackupId,
+    pub(crate) attempts: Attempts,
     pub(crate) hot: PutOptions,
     pub(crate) recipients: Arc<Recipients>,
+}
+
+/// A manifest, ready to be sent.
+pub(crate) struct Marker {
+    pub(crate) key: String,
+    pub(crate) json: Bytes,
+    pub(crate) manifest: Manifest,
 }
 
 impl Draft {
@@ -38,6 +47,7 @@ impl Draft {
         let (source, dataset) = (&request.backup.source, &request.backup.dataset);
         let mut intent = Intent::new(self.repository.id, source, dataset, self.id, self.id.created);
         intent.pid = Some(std::process::id());
+        intent.manifest = Some(self.keys.manifest_key(describe::parent_nonce(request)?));
         self.put(&self.keys.intent_key(), intent.to_json()?.into()).await.map(drop)
     }
 
@@ -46,24 +56,27 @@ impl Draft {
         &self,
         request: &PushRequest,
         summary: &StreamSummary,
-        stored: Vec<StoredPart>,
-    ) -> Result<Manifest, EngineError> {
+        parts: Vec<Part>,
+    ) -> Result<Marker, EngineError> {
         let meta = self.put_meta(request, summary).await?;
-        let parts = stored.into_iter().map(part_entry).collect::<Result<Vec<Part>, EngineError>>()?;
         let manifest = describe::manifest(self, request, summary, meta, parts)?;
         let recover = format::recover_txt(&manifest);
-        self.put(&self.keys.recover_txt_key(), recover.clone().into()).await?;
-        self.check_listing(&manifest, recover.len() as u64).await?;
+        self.put(&self.keys.recover_txt_key(), recover.into()).await?;
+        self.marking().check_listing(&manifest).await?;
         repository::check_same(self.store.as_ref(), self.repository.id).await?;
-        Ok(manifest)
+        Ok(Marker { key: manifest.key()?, json: manifest.to_json()?.into(), manifest })
     }
 
-    /// Commits: writes the manifest and reads it back. After an error here the backup may be committed all the
-    /// same, so nothing of it may be removed any more.
-    pub(crate) async fn commit(&self, manifest: &Manifest) -> Result<(), EngineError> {
-        self.put_manifest(manifest).await?;
-        self.remove_intent().await;
+    /// Commits. After an error here the backup may be committed all the same, so nothing of it may be removed any more.
+    pub(crate) async fn commit(&self, marker: &Marker) -> Result<(), EngineError> {
+        self.marking().put_manifest(&marker.key, marker.json.clone()).await?;
+        self.marking().remove_intent().await;
         Ok(())
+    }
+
+    fn marking(&self) -> Marking<'_> {
+        let store = self.store.as_ref();
+        Marking { store, keys: &self.keys, attempts: &self.attempts, hot: &self.hot }
     }
 
     async fn put_meta(
@@ -83,77 +96,20 @@ impl Draft {
         })
     }
 
-    /// The backup's folder must hold exactly what the manifest counts; an object that nobody counts is removed first.
-    async fn check_listing(&self, manifest: &Manifest, recover_length: u64) -> Result<(), EngineError> {
-        let mut wanted: BTreeMap<&str, u64> =
-            manifest.parts.iter().map(|part| (part.key.as_str(), part.sealed_length)).collect();
-        let recover_key = self.keys.recover_txt_key();
-        wanted.insert(&manifest.meta.key, manifest.meta.sealed_length);
-        wanted.insert(&recover_key, recover_length);
-        let prefix = self.keys.data_prefix();
-        let mut found = self.store.list(&prefix).await?;
-        let strays: Vec<String> = found
-            .iter()
-            .filter(|object| !wanted.contains_key(object.key.as_str()))
-            .map(|o| o.key.clone())
-            .collect();
-        if !strays.is_empty() {
-            tracing::warn!(count = strays.len(), prefix, "removing objects that no part counts");
-            self.store.delete(&strays).await?;
-            found = self.store.list(&prefix).await?;
-        }
-        let found: BTreeMap<&str, u64> =
-            found.iter().map(|object| (object.key.as_str(), object.length)).collect();
-        if found == wanted {
-            return Ok(());
-        }
-        let odd = wanted.iter().find(|(key, length)| found.get(*key) != Some(length));
-        let odd = odd.map_or_else(
-            || "an object too many".to_owned(),
-            |(key, length)| {
-                format!("{key}: {length} bytes were stored, the listing says {:?}", found.get(key))
-            },
-        );
-        Err(EngineError::new(
-            "engine.listing",
-            format!("the store does not list what it acknowledged: {odd}; nothing is committed, run again"),
-        ))
-    }
-
-    async fn put_manifest(&self, manifest: &Manifest) -> Result<(), EngineError> {
-        let key = manifest.key()?;
-        let json = Bytes::from(manifest.to_json()?);
-        let once = PutOptions { if_absent: true, ..self.hot.clone() };
-        match self.store.put(&key, json.clone(), &once).await {
-            Ok(_) => {}
-            // Our own id: a retried request may have succeeded the first time; the content decides below.
-            Err(error) if error.code() == "store.already_exists" => {}
-            Err(error) => return Err(EngineError::from(error).with("key", key)),
-        }
-        let stands = self.store.get_bytes(&key, json.len() as u64 + 1).await?;
-        if stands == json {
-            return Ok(());
-        }
-        Err(EngineError::new("engine.listing", format!("the manifest at {key} is not the one that was written: nothing of this run can be trusted, run again"))
-            .with("key", key))
-    }
-
-    async fn remove_intent(&self) {
-        let key = self.keys.intent_key();
-        if let Err(error) = self.store.delete(std::slice::from_ref(&key)).await {
-            tracing::warn!(key, %error, "the backup is committed, but its intent could not be removed");
-        }
-    }
-
     /// Removes what an uncommitted run wrote. A failure is logged: what stays is invisible to `list` and harmless.
-    pub(crate) async fn abandon(&self) {
-        let done = tokio::time::timeout(CLEANUP_LIMIT, self.remove_all()).await;
+    pub(crate) async fn abandon(&self, context: &JobContext) {
+        let done = tokio::select! {
+            done = self.remove_all() => done,
+            () = context.patience_over(CLEANUP_LIMIT) => {
+                tracing::warn!(id = %self.id, "removing parts that were not committed took too long; the next run does");
+                return;
+            }
+        };
         match done {
-            Ok(Ok(count)) => tracing::info!(objects = count, "removed what was not committed"),
-            Ok(Err(error)) => {
+            Ok(count) => tracing::info!(objects = count, "removed what was not committed"),
+            Err(error) => {
                 tracing::warn!(%error, id = %self.id, "parts that were not committed could not be removed");
             }
-            Err(_) => tracing::warn!(id = %self.id, "removing parts that were not committed took too long"),
         }
     }
 
@@ -169,16 +125,4 @@ impl Draft {
     async fn put(&self, key: &str, body: Bytes) -> Result<Receipt, EngineError> {
         self.store.put(key, body, &self.hot).await.map_err(|error| EngineError::from(error).with("key", key))
     }
-}
-
-fn part_entry(stored: StoredPart) -> Result<Part, EngineError> {
-    Ok(Part {
-        number: stored.number,
-        store_checksum: describe::store_checksum(&stored.receipt.checksum),
-        key: stored.key,
-        stream_offset: stored.end.stream.stream_offset,
-        stream_length: stored.end.stream.stream_length,
-        sealed_length: stored.end.sealed_length,
-        blake3: stored.end.blake3.parse()?,
-    })
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::part_size::PartSizeRule;
 use super::piece::{PartEnd, PieceFill, PlainPiece};
+use super::proof::{Proving, StoredParts};
 use crate::buffers::{Buffer, BufferPool};
 use crate::error::EngineError;
 
@@ -42,12 +43,22 @@ impl PieceLine {
     }
 }
 
+/// How a stream becomes parts.
+pub(crate) struct Cutting {
+    pub(crate) recipients: Arc<Recipients>,
+    pub(crate) rule: PartSizeRule,
+    pub(crate) compress: bool,
+    /// Whether to take along what proves each part's bytes.
+    pub(crate) prove: bool,
+    /// What is stored already: proven, not sealed again.
+    pub(crate) stored: StoredParts,
+}
+
 /// The stream's [`Sink`]: every byte goes into exactly one part.
 pub(crate) struct Cutter {
     line: PieceLine,
-    recipients: Arc<Recipients>,
-    rule: PartSizeRule,
-    compress: bool,
+    cutting: Cutting,
+    proving: Option<Proving>,
     next_number: u32,
     position: u64,
     part: Option<OpenPart>,
@@ -60,45 +71,51 @@ struct OpenPart {
 }
 
 enum Body {
+    /// Stored by an earlier session.
+    Stored,
     Plain(PartWriter),
     Zstd(Box<zstd::stream::write::Encoder<'static, PartWriter>>),
 }
 
 impl Cutter {
-    pub(crate) fn new(
-        line: PieceLine,
-        recipients: Arc<Recipients>,
-        rule: PartSizeRule,
-        compress: bool,
-    ) -> Self {
-        Self { line, recipients, rule, compress, next_number: 0, position: 0, part: None }
+    pub(crate) fn new(line: PieceLine, cutting: Cutting) -> Self {
+        let proving = cutting.prove.then(Proving::default);
+        Self { line, cutting, proving, next_number: 0, position: 0, part: None }
     }
 
     /// Ends the last part, once the stream was read to its end.
-    pub(crate) fn finish(mut self) -> Result<(), EngineError> {
-        self.end_part()
+    pub(crate) fn finish(mut self, end_checksum: [u64; 4]) -> Result<(), EngineError> {
+        self.end_part(None, end_checksum)?;
+        self.cutting.stored.all_proven()
     }
 
     fn begin_part(&mut self) -> Result<OpenPart, EngineError> {
         let number = self.next_number;
         self.next_number += 1;
-        let writer = PartWriter::new(self.line.clone(), &self.recipients, number)?;
-        let body = if self.compress {
-            let encoder = zstd::stream::write::Encoder::new(writer, ZSTD_LEVEL).map_err(from_io)?;
-            Body::Zstd(Box::new(encoder))
+        let body = if self.cutting.stored.holds(number) {
+            Body::Stored
         } else {
-            Body::Plain(writer)
+            let writer = PartWriter::new(self.line.clone(), &self.cutting.recipients, number)?;
+            if self.cutting.compress {
+                let encoder = zstd::stream::write::Encoder::new(writer, ZSTD_LEVEL).map_err(from_io)?;
+                Body::Zstd(Box::new(encoder))
+            } else {
+                Body::Plain(writer)
+            }
         };
         Ok(OpenPart { number, offset: self.position, body })
     }
 
-    fn end_part(&mut self) -> Result<(), EngineError> {
+    fn end_part(&mut self, border: Option<Border>, end_checksum: [u64; 4]) -> Result<(), EngineError> {
         let Some(part) = self.part.take() else { return Ok(()) };
+        let proof = self.proving.as_mut().map(|proving| proving.end_part(border, end_checksum));
+        let end = PartEnd { stream_offset: part.offset, stream_length: self.position - part.offset, proof };
         let writer = match part.body {
+            Body::Stored => return self.cutting.stored.prove(part.number, &end),
             Body::Plain(writer) => writer,
             Body::Zstd(encoder) => encoder.finish().map_err(from_io)?,
         };
-        writer.finish(PartEnd { stream_offset: part.offset, stream_length: self.position - part.offset })
+        writer.finish(end)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
@@ -107,6 +124,7 @@ impl Cutter {
             None => self.begin_part()?,
         };
         match &mut part.body {
+            Body::Stored => {}
             Body::Plain(writer) => writer.put(bytes)?,
             Body::Zstd(encoder) => encoder.write_all(bytes).map_err(from_io)?,
         }
@@ -127,14 +145,20 @@ impl Sink for Cutter {
     ) -> Result<(), EngineError> {
         if let (Some(_), Some(part)) = (border_before, &self.part) {
             let record_bytes = HEADER_BYTES as u64 + record.payload_len;
-            if !self.rule.fits(part.number.into(), self.position - part.offset, record_bytes) {
-                self.end_part()?;
+            if !self.cutting.rule.fits(part.number.into(), self.position - part.offset, record_bytes) {
+                self.end_part(border_before, record.checksum_before)?;
             }
+        }
+        if let Some(proving) = &mut self.proving {
+            proving.record(record, header);
         }
         self.put(header)
     }
 
     fn payload(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        if let Some(proving) = &mut self.proving {
+            proving.payload(bytes);
+        }
         self.put(bytes)
     }
 }

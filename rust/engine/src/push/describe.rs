@@ -13,6 +13,7 @@ use serde_json::{Map, json};
 use store::{ObjectStore, PutOptions};
 
 use super::commit::Draft;
+use crate::attempts::Attempts;
 use crate::error::EngineError;
 use crate::request::PushRequest;
 
@@ -46,15 +47,25 @@ pub(crate) fn draft(
     recipients: Arc<Recipients>,
 ) -> Result<Draft, EngineError> {
     let backup = &request.backup;
-    let id = BackupId {
-        created: now()?,
-        level: backup.level,
-        snapshot_guid: decimal("snapshot_guid", &backup.snapshot_guid)?,
-        nonce: Nonce::random()?,
+    let (id, attempts) = match &request.run {
+        Some(run) => (run.id.parse()?, Attempts::new(run.sessions.clone())?),
+        None => (new_id(backup.level, &backup.snapshot_guid)?, Attempts::of_one_session()?),
     };
+    if (id.level, id.snapshot_guid) != (backup.level, decimal("snapshot_guid", &backup.snapshot_guid)?) {
+        return Err(EngineError::bad_request(format!("the id {id} is not of this level and snapshot")));
+    }
     let keys = BackupKeys::new(&backup.source, &backup.dataset, id)?;
     let hot = PutOptions { storage_class: request.storage_class.manifest.clone(), ..PutOptions::default() };
-    Ok(Draft { store, repository, keys, id, hot, recipients })
+    Ok(Draft { store, repository, keys, id, attempts, hot, recipients })
+}
+
+/// A new backup's name.
+///
+/// # Errors
+/// `engine.bad_request` for a guid that is no decimal number; `format.random`.
+pub(crate) fn new_id(level: u32, snapshot_guid: &str) -> Result<BackupId, EngineError> {
+    let snapshot_guid = decimal("snapshot_guid", snapshot_guid)?;
+    Ok(BackupId { created: now()?, level, snapshot_guid, nonce: Nonce::random()? })
 }
 
 /// The manifest of a backup whose parts are all stored.
@@ -104,6 +115,11 @@ fn parent(request: &PushRequest) -> Result<Option<Parent>, EngineError> {
         snapshot: parent.snapshot.clone(),
         snapshot_guid: decimal("parent.snapshot_guid", &parent.snapshot_guid)?,
     }))
+}
+
+/// The nonce of the backup that this one stands on.
+pub(crate) fn parent_nonce(request: &PushRequest) -> Result<Option<Nonce>, EngineError> {
+    Ok(parent(request)?.map(|parent| parent.id.nonce))
 }
 
 /// What is sealed beside the parts.

@@ -1,7 +1,8 @@
 //! Push: one send stream from a file descriptor into the store, as one committed backup.
 //!
 //! read, check and cut (a thread) -> seal (every core) -> upload (tokio) -> commit. One memory budget bounds all.
-//! Whatever fails before the manifest is sent leaves nothing behind that anything would list or count.
+//! Whatever fails before the manifest is sent leaves nothing behind that anything would list or count; a run that
+//! keeps state leaves its parts for the next session, another one removes them.
 
 mod commit;
 mod cutter;
@@ -9,6 +10,7 @@ mod describe;
 mod part_size;
 mod piece;
 mod pipeline;
+mod proof;
 mod reader;
 mod sealer;
 mod source_exit;
@@ -19,19 +21,19 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use format::{Compression, Manifest};
+use format::{Compression, Manifest, Part};
 use sealing::Recipients;
 use serde_json::{Value, json};
 use store::{ObjectStore, PutOptions};
 
 pub use source_exit::{SourceExit, SourceExitSender};
 
-pub(crate) use describe::begin as begin_json;
+pub(crate) use describe::{begin as begin_json, new_id, store_checksum};
 pub(crate) use source_exit::{SourceExitReceiver, channel as source_exit_channel};
 
-use self::commit::Draft;
+use self::commit::{Draft, Marker};
 use self::pipeline::Pipeline;
-use self::upload::Uploader;
+use self::upload::{StoredPart, Uploader};
 use crate::error::EngineError;
 use crate::job::{JobContext, JobResult};
 use crate::repository;
@@ -67,10 +69,16 @@ pub(crate) async fn run(
     };
     context.progress.set_requests(store.requests().total());
     tracing::info!(id = %manifest.id, parts = manifest.parts.len(), stream_bytes = manifest.stream_length, "committed");
-    report(&manifest, store.as_ref(), started.elapsed())
+    let skipped = request.run.as_ref().map_or(0, |run| run.stored.len());
+    report(&manifest, store.as_ref(), skipped, started.elapsed())
 }
 
-fn report(manifest: &Manifest, store: &dyn ObjectStore, took: Duration) -> Result<Value, EngineError> {
+fn report(
+    manifest: &Manifest,
+    store: &dyn ObjectStore,
+    skipped: usize,
+    took: Duration,
+) -> Result<Value, EngineError> {
     Ok(json!({
         "id": manifest.id.to_string(),
         "manifest_key": manifest.key()?,
@@ -78,6 +86,7 @@ fn report(manifest: &Manifest, store: &dyn ObjectStore, took: Duration) -> Resul
         "stream_bytes": manifest.stream_length,
         "sealed_bytes": manifest.parts.iter().map(|part| part.sealed_length).sum::<u64>(),
         "parts": manifest.parts.len(),
+        "skipped_parts": skipped,
         "seconds": { "total": took.as_secs_f64() },
         "requests": store.requests(),
     }))
@@ -110,13 +119,15 @@ impl Push<'_> {
         let draft = self.unless_cancelled(self.open()).await?;
         let result = self.carry(&draft, pipeline).await;
         match result {
-            Ok(manifest) => {
-                self.commit(&draft, &manifest).await?;
-                Ok((manifest, draft.store))
+            Ok(marker) => {
+                self.commit(&draft, &marker).await?;
+                Ok((marker.manifest, draft.store))
             }
             Err(error) => {
                 pipeline.stop();
-                draft.abandon().await;
+                if !self.request.run.as_ref().is_some_and(|run| run.resumable) {
+                    draft.abandon(self.context).await;
+                }
                 Err(error)
             }
         }
@@ -133,7 +144,7 @@ impl Push<'_> {
     }
 
     /// Everything before the commit: cancelling is obeyed at any moment.
-    async fn carry(&mut self, draft: &Draft, pipeline: &mut Pipeline) -> Result<Manifest, EngineError> {
+    async fn carry(&mut self, draft: &Draft, pipeline: &mut Pipeline) -> Result<Marker, EngineError> {
         self.context.progress.set_stage("uploading");
         self.unless_cancelled(draft.announce(self.request)).await?;
         let uploader = self.uploader(draft);
@@ -150,31 +161,58 @@ impl Push<'_> {
         let ended = cancel.run_until_cancelled(self.exit.success()).await;
         ended.unwrap_or_else(|| Err(self.context.cancelled_error()))?;
         self.context.progress.set_stage("committing");
-        self.unless_cancelled(draft.prepare(self.request, &summary, stored)).await
+        let parts = self.all_parts(&stored)?;
+        let marker = self.unless_cancelled(draft.prepare(self.request, &summary, parts)).await?;
+        self.unless_cancelled(self.announce_commit(&marker)).await?;
+        Ok(marker)
     }
 
-    async fn commit(&self, draft: &Draft, manifest: &Manifest) -> Result<(), EngineError> {
+    /// Those that were stored before, then those of this session.
+    fn all_parts(&self, stored: &[StoredPart]) -> Result<Vec<Part>, EngineError> {
+        let before =
+            self.request.run.iter().flat_map(|run| &run.stored).map(|stored| Ok(stored.part.clone()));
+        before.chain(stored.iter().map(StoredPart::entry)).collect()
+    }
+
+    /// From here on the backup may be committed, and whoever keeps the state of the run must know it.
+    async fn announce_commit(&self, marker: &Marker) -> Result<(), EngineError> {
+        if self.request.run.is_some() {
+            let text = String::from_utf8_lossy(&marker.json);
+            let entry = json!({ "kind": "committing", "manifest_key": marker.key, "manifest": text });
+            self.context.note(entry);
+            self.context.notes_written().await;
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, draft: &Draft, marker: &Marker) -> Result<(), EngineError> {
         let too_late = async {
             self.context.cancel.cancelled().await;
-            tokio::time::sleep(COMMIT_GRACE).await;
+            self.context.patience_over(COMMIT_GRACE).await;
         };
         let result = tokio::select! {
             biased;
-            result = draft.commit(manifest) => result,
+            result = draft.commit(marker) => result,
             () = too_late => Err(EngineError::cancelled("stopped while the manifest was on its way")),
         };
-        result.map_err(|error| error.with("id", manifest.id).with("may_be_committed", true))
+        result.map_err(|error| error.with("id", draft.id).with("may_be_committed", true))?;
+        if self.request.run.is_some() {
+            self.context.note(json!({ "kind": "committed", "manifest_key": marker.key }));
+        }
+        Ok(())
     }
 
     fn uploader(&self, draft: &Draft) -> Uploader {
         let compressed = self.request.compression != Compression::None;
-        let keys = draft.keys.clone();
+        let (keys, attempts) = (draft.keys.clone(), draft.attempts.clone());
         let options =
             PutOptions { storage_class: self.request.storage_class.data.clone(), ..PutOptions::default() };
         Uploader {
             store: Arc::clone(&draft.store),
             options,
-            part_key: Box::new(move |number, attempt| Ok(keys.part_key(number, attempt, compressed)?)),
+            part_key: Box::new(move |number| {
+                Ok(keys.part_key(number, attempts.nonce(number), compressed)?)
+            }),
             context: self.context.clone(),
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sealing::{CHUNK_BYTES, PartSeal, SEALED_CHUNK_BYTES};
 
 use crate::buffers::{Buffer, Layout};
+use crate::request::PartProof;
 
 /// What is known of a part when its last byte has been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) struct PartEnd {
     pub(crate) stream_offset: u64,
     /// Stream bytes in the part.
     pub(crate) stream_length: u64,
+    /// For runs that keep state.
+    pub(crate) proof: Option<PartProof>,
 }
 
 /// Plain bytes in their slots, ready to be sealed in place.

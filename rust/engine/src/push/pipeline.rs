@@ -6,14 +6,16 @@ use std::thread::JoinHandle;
 
 use format::Compression;
 use sealing::Recipients;
-use sendstream::{Begin, StreamSummary};
+use sendstream::{Begin, HEADER_BYTES, StreamSummary};
+use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::cutter::{Cutter, PieceLine};
+use super::cutter::{Cutter, Cutting, PieceLine};
 use super::part_size::PartSizeRule;
-use super::reader::Source;
+use super::proof::StoredParts;
+use super::reader::{Silence, Source};
 use super::sealer::{SealResult, Sealer};
 use super::throttle::Throttle;
 use crate::buffers::{BufferPool, Layout};
@@ -52,15 +54,17 @@ impl Pipeline {
             descriptor,
             cancelled: wake::on_cancel(&stop)?,
             throttle: Throttle::new(request.limit_upload_bytes_per_second),
+            silence: Silence::new(request.source_warning_seconds, request.source_stall_seconds),
         };
-        let reading = Reading {
-            source,
-            line,
+        let stored = request.run.as_ref().map_or_else(Vec::new, |run| run.stored.clone());
+        let cutting = Cutting {
             recipients,
             rule: PartSizeRule::new(request.part_size_bytes, request.estimated_stream_bytes),
             compress: request.compression != Compression::None,
-            context: context.clone(),
+            prove: request.run.as_ref().is_some_and(|run| run.resumable),
+            stored: StoredParts::new(stored, context.clone())?,
         };
+        let reading = Reading { source, line, cutting, context: context.clone() };
         let (begin_out, begin) = oneshot::channel();
         let (summary_out, summary) = oneshot::channel();
         // A closed channel means that the job is over for a reason of its own.
@@ -116,18 +120,29 @@ fn start_thread(
 struct Reading {
     source: Source,
     line: PieceLine,
-    recipients: Arc<Recipients>,
-    rule: PartSizeRule,
-    compress: bool,
+    cutting: Cutting,
     context: JobContext,
 }
 
 impl Reading {
     fn run(mut self, begun: oneshot::Sender<Begin>) -> Result<StreamSummary, EngineError> {
         let begin = self.source.read_begin(&self.line)?;
+        if self.cutting.prove {
+            self.context.note(json!({ "kind": "begin", "record": hex(&self.source.head) }));
+        }
         // Nobody waiting means that the job is over; the next take of a buffer will say so.
         let _ = begun.send(begin);
-        let cutter = Cutter::new(self.line.clone(), self.recipients, self.rule, self.compress);
+        let cutter = Cutter::new(self.line.clone(), self.cutting);
         self.source.read_all(cutter, &self.line, &self.context)
     }
+}
+
+/// The stream's first record, for the journal.
+fn hex(head: &[u8]) -> String {
+    use std::fmt::Write;
+    head.iter().take(HEADER_BYTES).fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -5,6 +5,7 @@
 
 use std::io::PipeReader;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -18,6 +19,9 @@ use crate::job::JobContext;
 /// Bytes read at once: small enough to stay in a core's cache until the cutter has copied them.
 const READ_BYTES: usize = 256 << 10;
 
+/// poll counts whole milliseconds.
+const POLL_RESOLUTION: Duration = Duration::from_millis(1);
+
 /// The source of a push.
 pub(crate) struct Source {
     /// Bytes that the caller has read from the descriptor already.
@@ -26,6 +30,54 @@ pub(crate) struct Source {
     /// Readable when the job is cancelled.
     pub(crate) cancelled: PipeReader,
     pub(crate) throttle: Throttle,
+    pub(crate) silence: Silence,
+}
+
+/// How long the source may be silent. Time spent waiting for the store never counts: nothing is read then.
+pub(crate) struct Silence {
+    warning: Duration,
+    stall: Option<Duration>,
+    read_bytes: u64,
+}
+
+impl Silence {
+    pub(crate) fn new(warning_seconds: u64, stall_seconds: Option<u64>) -> Self {
+        let stall = stall_seconds.map(Duration::from_secs);
+        Self { warning: Duration::from_secs(warning_seconds.max(1)), stall, read_bytes: 0 }
+    }
+
+    /// How long to wait for the next byte before looking up.
+    fn patience(&self, silent: Duration, warned: u32) -> Duration {
+        let next = self.next_warning(warned);
+        self.stall.map_or(next, |stall| stall.min(next)).saturating_sub(silent)
+    }
+
+    fn next_warning(&self, warned: u32) -> Duration {
+        self.warning.saturating_mul(2_u32.saturating_pow(warned))
+    }
+
+    /// Warns each time that the silence has doubled.
+    ///
+    /// # Errors
+    /// `engine.source_stalled` where a limit is set and has passed.
+    fn look(&self, silent: Duration, warned: &mut u32) -> Result<(), EngineError> {
+        let (seconds, bytes) = (silent.as_secs(), self.read_bytes);
+        if self.stall.is_some_and(|stall| silent >= stall) {
+            let text = format!(
+                "the source has been silent for {seconds} s after {bytes} bytes of the stream, so it counts as dead: look at zfs send and `zpool status`, then run again"
+            );
+            return Err(EngineError::new("engine.source_stalled", text));
+        }
+        if silent >= self.next_warning(*warned) {
+            *warned += 1;
+            tracing::warn!(
+                silent_seconds = seconds,
+                stream_bytes = bytes,
+                "the source is silent; a healthy zfs send can be, so the run goes on"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Source {
@@ -54,6 +106,7 @@ impl Source {
     ) -> Result<StreamSummary, EngineError> {
         let mut scanner = Scanner::new();
         let head = std::mem::take(&mut self.head);
+        self.silence.read_bytes += head.len() as u64;
         feed(&mut scanner, &head, &mut cutter)?;
         let mut scratch = vec![0; READ_BYTES];
         loop {
@@ -64,14 +117,16 @@ impl Source {
             }
             feed(&mut scanner, &scratch[..count], &mut cutter)?;
             context.progress.add_stream_bytes(count as u64);
+            self.silence.read_bytes += count as u64;
             self.throttle.spend(count, line)?;
         }
         let summary = scanner.finish()?;
-        cutter.finish()?;
+        cutter.finish(summary.end_checksum)?;
         Ok(summary)
     }
 
     fn read_some(&self, into: &mut [u8], line: &PieceLine) -> Result<usize, EngineError> {
+        let (since, mut warned) = (Instant::now(), 0);
         loop {
             if line.cancel.is_cancelled() {
                 return Err(EngineError::cancelled("stopped while reading the stream"));
@@ -80,7 +135,9 @@ impl Source {
                 PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.cancelled.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut waits, PollTimeout::NONE) {
+            let wait = self.silence.patience(since.elapsed(), warned) + POLL_RESOLUTION;
+            match poll(&mut waits, PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)) {
+                Ok(0) => self.silence.look(since.elapsed(), &mut warned)?,
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(read_failed(errno)),
             }

@@ -4,16 +4,19 @@
 //! A part counts only with the store's receipt; the key carries a nonce, so no late request can overwrite a counted part.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use format::AttemptNonce;
+use format::Part;
 use store::{MultipartUpload, ObjectStore, PutOptions, Receipt};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
 
+use super::describe;
 use super::sealer::{SealResult, SealedEnd, SealedPiece};
 use crate::error::EngineError;
 use crate::job::JobContext;
+use crate::request::JournaledPart;
 
 /// A part that the store has acknowledged.
 #[derive(Debug)]
@@ -24,14 +27,32 @@ pub(crate) struct StoredPart {
     pub(crate) receipt: Receipt,
 }
 
+impl StoredPart {
+    /// What the manifest says of it.
+    pub(crate) fn entry(&self) -> Result<Part, EngineError> {
+        Ok(Part {
+            number: self.number,
+            key: self.key.clone(),
+            stream_offset: self.end.stream.stream_offset,
+            stream_length: self.end.stream.stream_length,
+            sealed_length: self.end.sealed_length,
+            blake3: self.end.blake3.parse()?,
+            store_checksum: describe::store_checksum(&self.receipt.checksum),
+        })
+    }
+}
+
 /// Where parts go.
 pub(crate) struct Uploader {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) options: PutOptions,
-    /// Key of a part by number and attempt nonce.
-    pub(crate) part_key: Box<dyn Fn(u32, AttemptNonce) -> Result<String, EngineError> + Send + Sync>,
+    /// Key of a part by its number.
+    pub(crate) part_key: Box<dyn Fn(u32) -> Result<String, EngineError> + Send + Sync>,
     pub(crate) context: JobContext,
 }
+
+/// How long ending unfinished multipart uploads may take; what stays is swept by the next run.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(5);
 
 type PartResult = Result<StoredPart, EngineError>;
 
@@ -48,7 +69,12 @@ impl Uploader {
         let result = self.context.cancel.run_until_cancelled(self.carry(pieces, &mut state)).await;
         let result = result.unwrap_or_else(|| Err(EngineError::cancelled("stopped while uploading")));
         if result.is_err() {
-            state.give_up().await;
+            tokio::select! {
+                () = state.give_up() => {}
+                () = self.context.patience_over(GIVE_UP_LIMIT) => {
+                    tracing::warn!("unfinished uploads could not be ended in time; the next run does");
+                }
+            }
         }
         result
     }
@@ -78,7 +104,7 @@ impl Uploader {
 
     async fn begin(&self, piece: SealedPiece, state: &mut UnderWay) -> Result<(), EngineError> {
         if let (1, Some(end)) = (piece.piece_number, piece.part_end.clone()) {
-            let key = (self.part_key)(piece.part_number, AttemptNonce::random()?)?;
+            let key = (self.part_key)(piece.part_number)?;
             let options = PutOptions { body_crc64: Some(piece.crc64), ..self.options.clone() };
             let store = Arc::clone(&self.store);
             state.parts.spawn(put_part(store, options, key, piece, end));
@@ -99,7 +125,7 @@ impl Uploader {
     }
 
     async fn open_upload(&self, number: u32, state: &mut UnderWay) -> Result<OpenUpload, EngineError> {
-        let key = (self.part_key)(number, AttemptNonce::random()?)?;
+        let key = (self.part_key)(number)?;
         let begun = self.store.begin_multipart(&key, &self.options).await;
         let upload = begun.map_err(|error| EngineError::from(error).with("key", &key))?;
         state.multipart.push((number, Arc::clone(&upload)));
@@ -112,6 +138,7 @@ impl Uploader {
         state: &mut UnderWay,
     ) -> Result<StoredPart, EngineError> {
         let part = joined(done)?;
+        self.journal(&part)?;
         state.multipart.retain(|(number, _)| *number != part.number);
         self.context.progress.add_stored_bytes(part.end.sealed_length);
         self.context.progress.add_part();
@@ -124,6 +151,16 @@ impl Uploader {
             "part stored"
         );
         Ok(part)
+    }
+
+    fn journal(&self, part: &StoredPart) -> Result<(), EngineError> {
+        let Some(proof) = part.end.stream.proof else { return Ok(()) };
+        let entry = JournaledPart { part: part.entry()?, proof };
+        let mut entry =
+            serde_json::to_value(entry).map_err(|error| EngineError::internal(error.to_string()))?;
+        entry["kind"] = "part".into();
+        self.context.note(entry);
+        Ok(())
     }
 }
 

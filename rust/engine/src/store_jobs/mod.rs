@@ -1,8 +1,13 @@
-//! Looks at a store: what is committed, what a manifest says, whether a restore can begin, what the store can do.
+//! Looks at a store: what is committed, what a manifest says, whether a restore can begin, what the store can do;
+//! and what becomes of interrupted runs there.
 
 mod listing;
 mod preflight;
 mod probe;
+mod recommit;
+mod resume_look;
+mod run_keys;
+mod sweep;
 
 use serde_json::{Value, json};
 
@@ -16,7 +21,7 @@ use crate::request::{StoreOperation, StoreRequest};
 
 const LARGEST_META_BYTES: u64 = 64 << 20;
 
-/// Runs one operation; cancelling ends it at any moment, since none of them changes what counts.
+/// Runs one operation; cancelling ends it at any moment, since none of them leaves anything that lies.
 ///
 /// # Errors
 /// Those of the operation, and `engine.cancelled`.
@@ -46,6 +51,9 @@ async fn operate(request: StoreRequest, context: &JobContext) -> JobResult {
             let (repository, created) = repository::open_or_create(store_ref, None).await?;
             json!({ "repository": { "id": repository.id }, "created": created })
         }
+        StoreOperation::ResumeLook(look) => resume_look::run(&store, &look).await?,
+        StoreOperation::Recommit(request) => recommit::run(store_ref, &request).await?,
+        StoreOperation::Sweep(request) => sweep::run(store_ref, &request).await?,
         StoreOperation::Probe { write, storage_classes } => {
             probe::run(store_ref, write, &storage_classes).await?
         }

@@ -101,6 +101,15 @@ async fn probe_writing(
     probe_conditional(store, &key, checks).await
 }
 
+/// Whether a second PUT with `If-None-Match: *` is refused. The probe object goes again.
+pub(super) async fn honours_conditional_writes(store: &dyn ObjectStore) -> Result<bool, EngineError> {
+    let key = format!("probe/{}", Nonce::random()?);
+    store.put(&key, Bytes::from_static(PROBE), &PutOptions::default()).await?;
+    let answer = probe_conditional(store, &key, &mut Vec::new()).await;
+    store.delete(&[key]).await?;
+    Ok(answer == "honours")
+}
+
 async fn probe_conditional(store: &dyn ObjectStore, key: &str, checks: &mut Vec<Check>) -> &'static str {
     let once = PutOptions { if_absent: true, ..PutOptions::default() };
     let answer = match store.put(key, Bytes::from_static(SECOND_PROBE), &once).await {

@@ -3,5 +3,6 @@
 
 mod damage;
 mod refusals;
+mod resume;
 mod rooms;
 mod round_trip;

@@ -1,0 +1,117 @@
+//! The commit marker: what must hold before it is written, and writing it.
+//!
+//! Exact listing -> manifest -> read back -> intent gone. An object that nobody counts is removed first, but only if
+//! a session of this very run can have written it: anything else means that somebody else writes this backup too.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use format::{BackupKeys, Manifest};
+use store::{ObjectInfo, ObjectStore, PutOptions};
+
+use crate::attempts::{Attempts, Writer};
+use crate::error::EngineError;
+
+/// A backup whose marker is to be written.
+pub(crate) struct Marking<'a> {
+    pub(crate) store: &'a dyn ObjectStore,
+    pub(crate) keys: &'a BackupKeys,
+    pub(crate) attempts: &'a Attempts,
+    /// For the manifest.
+    pub(crate) hot: &'a PutOptions,
+}
+
+impl Marking<'_> {
+    /// The backup's folder must hold exactly what the manifest counts.
+    ///
+    /// # Errors
+    /// `engine.listing` if something is missing or of another length; `engine.foreign_parts`; `store.*`.
+    pub(crate) async fn check_listing(&self, manifest: &Manifest) -> Result<(), EngineError> {
+        let wanted = counted(self.keys, manifest);
+        let mut found = self.store.list(&self.keys.data_prefix()).await?;
+        let strays: Vec<String> = found
+            .iter()
+            .filter(|object| !wanted.contains_key(&object.key))
+            .map(|object| object.key.clone())
+            .collect();
+        if !strays.is_empty() {
+            self.remove_own(&strays).await?;
+            found = self.store.list(&self.keys.data_prefix()).await?;
+        }
+        compare(&wanted, &found)
+    }
+
+    async fn remove_own(&self, strays: &[String]) -> Result<(), EngineError> {
+        if let Some(key) = strays.iter().find(|key| self.attempts.writer(self.keys, key) != Writer::Own) {
+            return Err(foreign(key));
+        }
+        tracing::warn!(
+            count = strays.len(),
+            folder = self.keys.data_prefix(),
+            "removing objects that no part counts"
+        );
+        Ok(self.store.delete(strays).await?)
+    }
+
+    /// Writes the marker and reads it back. After an error the backup may be committed all the same.
+    ///
+    /// # Errors
+    /// `store.*`; `engine.listing` if another manifest stands there.
+    pub(crate) async fn put_manifest(&self, key: &str, json: Bytes) -> Result<(), EngineError> {
+        let once = PutOptions { if_absent: true, ..self.hot.clone() };
+        match self.store.put(key, json.clone(), &once).await {
+            Ok(_) => {}
+            // Our own id: a retried request may have succeeded the first time; the content decides below.
+            Err(error) if error.code() == "store.already_exists" => {}
+            Err(error) => return Err(EngineError::from(error).with("key", key)),
+        }
+        let stands = self.store.get_bytes(key, json.len() as u64 + 1).await?;
+        if stands == json {
+            return Ok(());
+        }
+        let text = format!(
+            "the manifest at {key} is not the one that was written: nothing of this run can be trusted, run again"
+        );
+        Err(EngineError::new("engine.listing", text).with("key", key))
+    }
+
+    /// Takes the intent away; what the backup is does not depend on it any more.
+    pub(crate) async fn remove_intent(&self) {
+        let key = self.keys.intent_key();
+        if let Err(error) = self.store.delete(std::slice::from_ref(&key)).await {
+            tracing::warn!(key, %error, "the backup is committed, but its intent could not be removed");
+        }
+    }
+}
+
+/// Every object that a manifest counts, with its length.
+pub(crate) fn counted(keys: &BackupKeys, manifest: &Manifest) -> BTreeMap<String, u64> {
+    let mut counted: BTreeMap<String, u64> =
+        manifest.parts.iter().map(|part| (part.key.clone(), part.sealed_length)).collect();
+    counted.insert(manifest.meta.key.clone(), manifest.meta.sealed_length);
+    counted.insert(keys.recover_txt_key(), format::recover_txt(manifest).len() as u64);
+    counted
+}
+
+/// Somebody else writes this backup, or this state was rolled back.
+pub(crate) fn foreign(key: &str) -> EngineError {
+    let text = format!(
+        "{key} was not written by any session of this run: its state was rolled back, or another machine goes on with a copy of it; the backup has to be made anew"
+    );
+    EngineError::new("engine.foreign_parts", text).with("key", key)
+}
+
+fn compare(wanted: &BTreeMap<String, u64>, found: &[ObjectInfo]) -> Result<(), EngineError> {
+    let found: BTreeMap<&String, u64> = found.iter().map(|object| (&object.key, object.length)).collect();
+    let odd = wanted.iter().find(|(key, length)| found.get(key) != Some(length));
+    let odd = match odd {
+        None if found.len() == wanted.len() => return Ok(()),
+        None => "an object too many".to_owned(),
+        Some((key, length)) => {
+            format!("{key}: {length} bytes were stored, the listing says {:?}", found.get(key))
+        }
+    };
+    let text =
+        format!("the store does not list what it acknowledged: {odd}; nothing is committed, run again");
+    Err(EngineError::new("engine.listing", text))
+}

@@ -1,0 +1,35 @@
+//! Commits a run that was stopped between its last part and its manifest: the same bytes at the same key.
+
+use format::{Manifest, RepositoryId, parse_manifest_key};
+use serde_json::{Value, json};
+use store::{ObjectStore, PutOptions};
+
+use super::run_keys::RunKeys;
+use crate::error::EngineError;
+use crate::marker::Marking;
+use crate::repository;
+use crate::request::RecommitRequest;
+
+pub(super) async fn run(store: &dyn ObjectStore, request: &RecommitRequest) -> Result<Value, EngineError> {
+    let run = RunKeys::new(&request.run)?;
+    let key = &request.manifest_key;
+    let manifest = Manifest::parse_at(&parse_manifest_key(key)?, request.manifest.as_bytes())?;
+    let expected: RepositoryId = request.repository_id.parse()?;
+    if manifest.keys()? != run.keys || manifest.repository != expected {
+        return Err(EngineError::bad_request(format!("the manifest at {key} is not of this run")));
+    }
+    let hot = PutOptions { storage_class: request.storage_class.clone(), ..PutOptions::default() };
+    let marking = Marking { store, keys: &run.keys, attempts: &run.attempts, hot: &hot };
+    marking.check_listing(&manifest).await?;
+    repository::check_same(store, expected).await?;
+    marking.put_manifest(key, request.manifest.clone().into()).await?;
+    marking.remove_intent().await;
+    tracing::info!(id = %manifest.id, "committed what an interrupted run had left ready");
+    Ok(json!({
+        "id": manifest.id,
+        "manifest_key": key,
+        "parts": manifest.parts.len(),
+        "stream_bytes": manifest.stream_length,
+        "sealed_bytes": manifest.parts.iter().map(|part| part.sealed_length).sum::<u64>(),
+    }))
+}

@@ -1,0 +1,92 @@
+//! How much of an interrupted run stands in the store, so that the next session knows where to go on.
+//!
+//! The journal is a hint, the store decides what exists: a part counts if it is there with its length and checksum.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use store::{ObjectInfo, ObjectStore};
+
+use super::run_keys::{Marked, RunKeys, marked};
+use crate::attempts::Writer;
+use crate::error::EngineError;
+use crate::request::{JournaledPart, RunLook};
+use crate::stored_checksum;
+
+/// How many parts are looked at at once.
+const LOOKS_AT_ONCE: usize = 16;
+
+pub(super) async fn run(store: &Arc<dyn ObjectStore>, look: &RunLook) -> Result<Value, EngineError> {
+    let run = RunKeys::new(&look.run)?;
+    let manifest = match marked(store.as_ref(), &run.keys).await? {
+        Marked::Absent => Value::Null,
+        Marked::Tombstone(key) => json!({ "key": key, "tombstone": true }),
+        Marked::Committed(key) => json!({ "key": key, "tombstone": false }),
+    };
+    let found = store.list(&run.keys.data_prefix()).await?;
+    let foreign: Vec<&String> = found
+        .iter()
+        .map(|object| &object.key)
+        .filter(|key| run.attempts.writer(&run.keys, key) == Writer::Foreign)
+        .collect();
+    let found: BTreeMap<&str, &ObjectInfo> =
+        found.iter().map(|object| (object.key.as_str(), object)).collect();
+    let mut parts: Vec<&JournaledPart> = look.parts.iter().collect();
+    parts.sort_by_key(|part| part.part.number);
+    let (stored, problem) = gap_free(store, &run, &parts, &found).await?;
+    Ok(json!({ "manifest": manifest, "stored": stored, "foreign": foreign, "problem": problem }))
+}
+
+/// How many parts from number 0 on are as the journal says, and why not more.
+async fn gap_free(
+    store: &Arc<dyn ObjectStore>,
+    run: &RunKeys,
+    parts: &[&JournaledPart],
+    found: &BTreeMap<&str, &ObjectInfo>,
+) -> Result<(usize, Option<String>), EngineError> {
+    let mut ready = Vec::new();
+    let mut problem = None;
+    for (number, part) in parts.iter().enumerate() {
+        if let Some(why) = listed(run, number, part, found) {
+            problem = Some(why);
+            break;
+        }
+        ready.push(*part);
+    }
+    let looks = ready.iter().map(|part| stored_checksum::differs(store.as_ref(), &part.part));
+    let mut looks = stream::iter(looks).buffered(LOOKS_AT_ONCE);
+    let mut stored = 0;
+    while let Some(differs) = looks.next().await {
+        if let Some(why) = differs? {
+            return Ok((stored, Some(why)));
+        }
+        stored += 1;
+    }
+    Ok((stored, problem))
+}
+
+/// Why a part is not what the listing shows; none if it is.
+fn listed(
+    run: &RunKeys,
+    number: usize,
+    part: &JournaledPart,
+    found: &BTreeMap<&str, &ObjectInfo>,
+) -> Option<String> {
+    let part = &part.part;
+    if usize::try_from(part.number).ok() != Some(number) {
+        return Some(format!("part {number} was not stored"));
+    }
+    if run.attempts.writer(&run.keys, &part.key) != Writer::Own {
+        return Some(format!("part {number} is said to lie at {}, where this run never wrote", part.key));
+    }
+    match found.get(part.key.as_str()) {
+        None => Some(format!("part {number} is gone from the store")),
+        Some(object) if object.length != part.sealed_length => Some(format!(
+            "part {number} has {} bytes where {} were stored",
+            object.length, part.sealed_length
+        )),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,340 @@
+//! A run that keeps state: stopped anywhere, gone on with, committed once, and swept where it is given up.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use engine::request::{PushRequest, parse};
+use engine::{EngineError, PushHandle, SourceExit};
+use serde_json::{Value, json};
+
+use crate::rooms::stream::{TO_GUID, compressible, incompressible};
+use crate::rooms::{Room, file_of};
+
+const PART_BYTES: usize = 1 << 20;
+const FIRST_SESSION: &str = "00112233445566778899aabbccddeeff";
+const SECOND_SESSION: &str = "ffeeddccbbaa99887766554433221100";
+
+/// What a caller keeps of one run.
+struct Kept {
+    id: String,
+    sessions: Vec<&'static str>,
+    entries: Vec<Value>,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let id = engine::new_backup_id(0, &TO_GUID.to_string()).unwrap();
+        Self { id, sessions: vec![FIRST_SESSION], entries: Vec::new() }
+    }
+
+    fn parts(&self) -> Vec<Value> {
+        let mut parts: Vec<Value> = self.of_kind("part").cloned().collect();
+        for part in &mut parts {
+            part.as_object_mut().unwrap().remove("kind");
+        }
+        parts.sort_by_key(|part| part["number"].as_u64());
+        parts
+    }
+
+    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
+        self.entries.iter().filter(move |entry| entry["kind"] == kind)
+    }
+
+    fn place(&self) -> Value {
+        json!({ "id": self.id, "source": "nas-1a2b3c4d", "dataset": "tank/data", "sessions": self.sessions })
+    }
+
+    fn look(&self, room: &Room) -> Value {
+        let mut look = self.place();
+        look["parts"] = self.parts().into();
+        room.ask(&json!({ "resume_look": look })).unwrap()
+    }
+
+    fn request(&self, room: &Room, stored: usize) -> PushRequest {
+        let mut request = room.push_request();
+        request["part_size_bytes"] = PART_BYTES.into();
+        request["run"] = json!({ "id": self.id, "sessions": self.sessions, "resumable": true,
+            "stored": self.parts()[..stored] });
+        parse(&request.to_string()).unwrap()
+    }
+
+    /// Waits for the end, keeping the journal; what is kept counts as durable at once unless told otherwise.
+    fn finish(&mut self, push: &PushHandle, durable: bool) -> Result<Value, EngineError> {
+        let mut drained = 0;
+        loop {
+            let outcome = push.job.wait_timeout(Duration::from_secs(1));
+            let entries = push.job.drain_journal();
+            drained += entries.len() as u64;
+            self.entries.extend(entries);
+            if durable {
+                push.job.journal_written(drained);
+            }
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
+    }
+
+    fn push(&mut self, room: &Room, stored: usize, bytes: &[u8]) -> Result<Value, EngineError> {
+        let source = file_of(room.folder.path(), bytes);
+        let push = engine::start_push(self.request(room, stored), Vec::new(), source);
+        push.source.send(SourceExit::Success);
+        self.finish(&push, true)
+    }
+
+    /// Stops the push once `parts` of its parts are journaled.
+    fn push_and_stop(&mut self, room: &Room, bytes: &[u8], parts: usize) {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let push = engine::start_push(self.request(room, 0), Vec::new(), OwnedFd::from(reader));
+        let until = PART_BYTES * (parts + 1) + PART_BYTES / 2;
+        writer.write_all(&bytes[..until]).unwrap();
+        let mut drained = 0;
+        while self.of_kind("part").count() < parts {
+            let _ = push.job.wait_timeout(Duration::from_millis(50));
+            let entries = push.job.drain_journal();
+            drained += entries.len() as u64;
+            self.entries.extend(entries);
+            push.job.journal_written(drained);
+        }
+        push.job.cancel("the test stops it");
+        assert!(self.finish(&push, true).unwrap_err().is_cancelled());
+    }
+}
+
+fn restored_is(room: &Room, report: &Value, bytes: &[u8]) {
+    let (_, restored) = room.restore(report["manifest_key"].as_str().unwrap()).unwrap();
+    assert!(restored == bytes, "what comes back is not what was sent");
+    assert_eq!(room.ask(&json!({ "list": {} })).unwrap()["backups"].as_array().unwrap().len(), 1);
+    assert!(!room.objects().iter().any(|key| key.starts_with("runs/")), "{:?}", room.objects());
+}
+
+#[test]
+fn a_stopped_run_keeps_its_parts_and_goes_on_behind_them() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 3);
+    let stored = run.parts().len();
+    let look = run.look(&room);
+    assert_eq!(
+        look,
+        json!({ "manifest": null, "stored": stored, "foreign": [], "problem": null, "requests": look["requests"] })
+    );
+    assert!(run.of_kind("begin").next().unwrap()["record"].as_str().unwrap().len() == 624);
+    run.sessions.push(SECOND_SESSION);
+    let before = room.objects();
+    let report = run.push(&room, stored, &bytes).unwrap();
+    assert_eq!(report["skipped_parts"], stored);
+    assert_eq!(run.of_kind("skipped").count(), stored);
+    assert_eq!(run.of_kind("committed").count(), 1);
+    assert!(before.iter().filter(|key| key.contains("part-")).all(|key| room.objects().contains(key)));
+    restored_is(&room, &report, &bytes);
+}
+
+#[test]
+fn a_gap_ends_what_counts_as_stored_and_later_parts_are_swept_before_the_commit() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 4);
+    std::fs::remove_file(room.root().join(run.parts()[1]["key"].as_str().unwrap())).unwrap();
+    let look = run.look(&room);
+    assert_eq!(look["stored"], 1);
+    assert!(look["problem"].as_str().unwrap().contains("part 1 is gone"), "{look}");
+    run.sessions.push(SECOND_SESSION);
+    let report = run.push(&room, 1, &bytes).unwrap();
+    assert_eq!(report["skipped_parts"], 1);
+    restored_is(&room, &report, &bytes);
+    let parts = room.objects().iter().filter(|key| key.contains("part-")).count();
+    assert_eq!(report["parts"], parts, "the late parts of the first session are gone");
+}
+
+#[test]
+fn a_part_that_was_damaged_in_the_store_does_not_count() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 3);
+    let path = room.root().join(run.parts()[2]["key"].as_str().unwrap());
+    let mut sealed = std::fs::read(&path).unwrap();
+    sealed[1000] ^= 1;
+    std::fs::write(&path, sealed).unwrap();
+    assert_eq!(run.look(&room)["stored"], 2);
+}
+
+#[test]
+fn another_stream_is_never_joined_to_stored_parts() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 3);
+    run.sessions.push(SECOND_SESSION);
+    let error = run.push(&room, 3, &compressible(6 << 20)).unwrap_err();
+    assert_eq!(error.code, "engine.prefix_differs");
+    let error = run.push(&room, 3, &incompressible(1 << 20)).unwrap_err();
+    assert_eq!(error.code, "engine.prefix_differs", "a shorter stream");
+    assert_eq!(room.ask(&json!({ "list": {} })).unwrap()["backups"], json!([]));
+    assert_eq!(run.look(&room)["stored"], run.parts().len(), "nothing that is stored was touched");
+}
+
+#[test]
+fn the_manifest_waits_for_the_journal() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(2 << 20), Kept::new());
+    let source = file_of(room.folder.path(), &bytes);
+    let push = engine::start_push(run.request(&room, 0), Vec::new(), source);
+    push.source.send(SourceExit::Success);
+    while run.of_kind("committing").count() == 0 {
+        assert!(push.job.wait_timeout(Duration::from_millis(50)).is_none());
+        run.entries.extend(push.job.drain_journal());
+    }
+    assert!(!room.objects().iter().any(|key| key.starts_with("manifests/")));
+    push.job.cancel("the journal can't be written");
+    assert!(run.finish(&push, false).unwrap_err().is_cancelled());
+    assert!(!room.objects().iter().any(|key| key.starts_with("manifests/")));
+
+    let committing = run.of_kind("committing").next().unwrap().clone();
+    let mut recommit = run.place();
+    recommit["manifest_key"] = committing["manifest_key"].clone();
+    recommit["manifest"] = committing["manifest"].clone();
+    recommit["repository_id"] = repository(&room);
+    let report = room.ask(&json!({ "recommit": recommit })).unwrap();
+    restored_is(&room, &report, &bytes);
+    let look = run.look(&room);
+    assert_eq!(look["manifest"], json!({ "key": report["manifest_key"], "tombstone": false }));
+    room.ask(&json!({ "recommit": recommit })).unwrap();
+}
+
+#[test]
+fn what_is_not_whole_any_more_is_not_committed_later() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(2 << 20), Kept::new());
+    run.push(&room, 0, &bytes).unwrap();
+    let committing = run.of_kind("committing").next().unwrap().clone();
+    let key = committing["manifest_key"].as_str().unwrap();
+    std::fs::remove_file(room.root().join(key)).unwrap();
+    std::fs::remove_file(room.root().join(run.parts()[0]["key"].as_str().unwrap())).unwrap();
+    let mut recommit = run.place();
+    recommit["manifest_key"] = key.into();
+    recommit["manifest"] = committing["manifest"].clone();
+    recommit["repository_id"] = repository(&room);
+    assert_eq!(room.ask(&json!({ "recommit": recommit })).unwrap_err().code, "engine.listing");
+}
+
+#[test]
+fn parts_of_an_unknown_session_stop_the_commit_and_stay() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 2);
+    let key = run.parts()[0]["key"].as_str().unwrap().to_owned();
+    let foreign = key.replace("part-000000", "part-000009");
+    std::fs::copy(room.root().join(&key), room.root().join(&foreign)).unwrap();
+    assert_eq!(run.look(&room)["foreign"], json!([foreign]));
+    run.sessions.push(SECOND_SESSION);
+    let error = run.push(&room, 2, &bytes).unwrap_err();
+    assert_eq!(error.code, "engine.foreign_parts");
+    assert!(room.objects().contains(&foreign));
+    let done = room.ask(&sweep(&room, &run, &json!([]), false)).unwrap();
+    assert_eq!(done["removed"][0]["id"], run.id.as_str());
+    let tombstone = format!("manifests/nas-1a2b3c4d/tank/data/@/{}~0.json", run.id);
+    assert!(room.objects().contains(&tombstone), "whoever else goes on with it can't commit it any more");
+}
+
+fn repository(room: &Room) -> Value {
+    room.ask(&json!({ "list": {} })).unwrap()["repository"]["id"].clone()
+}
+
+fn sweep(room: &Room, run: &Kept, keep: &Value, dry_run: bool) -> Value {
+    json!({ "sweep": {
+        "repository_id": repository(room), "source": "nas-1a2b3c4d", "keep": keep, "dry_run": dry_run,
+        "own": { run.id.clone(): { "sessions": run.sessions, "may_be_committed": false } },
+        "grace_seconds": 86_400,
+    }})
+}
+
+#[test]
+fn a_sweep_takes_the_dead_run_and_nothing_else() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 3);
+    let folder = run.parts()[0]["key"].as_str().unwrap().rsplit_once('/').unwrap().0.to_owned();
+    let alike = [
+        format!("{folder}/part-000001.age"),
+        format!("{folder}/notes.txt"),
+        folder.replace(&run.id, "20200101T000000Z-0-00000000000000aa-00000000000a")
+            + "/part-000000-00000000.age",
+        "runs/nas-1a2b3c4d/notes.json".to_owned(),
+        "runs/other/20200101T000000Z-0-00000000000000aa-00000000000a.json".to_owned(),
+    ];
+    for key in &alike {
+        std::fs::create_dir_all(room.root().join(key).parent().unwrap()).unwrap();
+        std::fs::write(room.root().join(key), b"{}").unwrap();
+    }
+    let before = room.objects();
+    let kept = room.ask(&sweep(&room, &run, &json!([run.id]), false)).unwrap();
+    assert_eq!(
+        (&kept["removed"], room.objects()),
+        (&json!([]), before.clone()),
+        "a run that goes on is kept"
+    );
+    let dry = room.ask(&sweep(&room, &run, &json!([]), true)).unwrap();
+    assert_eq!(room.objects(), before, "a dry run touches nothing");
+    let done = room.ask(&sweep(&room, &run, &json!([]), false)).unwrap();
+    assert_eq!(dry["keys"], done["keys"]);
+    let gone: Vec<&String> = before.iter().filter(|key| !room.objects().contains(key)).collect();
+    assert_eq!(json!(gone), done["keys"]);
+    assert!(alike.iter().all(|key| room.objects().contains(key)), "{:?}", room.objects());
+    assert_eq!(room.ask(&sweep(&room, &run, &json!([]), false)).unwrap()["removed"], json!([]));
+}
+
+#[test]
+fn a_sweep_of_a_committed_run_takes_only_what_does_not_count() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(3 << 20), Kept::new());
+    let report = run.push(&room, 0, &bytes).unwrap();
+    let key = run.parts()[0]["key"].as_str().unwrap().to_owned();
+    let late = key.replace("part-000000", "part-000007");
+    std::fs::copy(room.root().join(&key), room.root().join(&late)).unwrap();
+    let intent = json!({ "format": 1, "requires": [], "repository": repository(&room), "source": "nas-1a2b3c4d",
+        "dataset": "tank/data", "id": run.id, "started": "2026-01-01T00:00:00Z", "pid": null, "host": null });
+    std::fs::create_dir_all(room.root().join("runs/nas-1a2b3c4d")).unwrap();
+    std::fs::write(room.root().join(format!("runs/nas-1a2b3c4d/{}.json", run.id)), intent.to_string())
+        .unwrap();
+    let done = room.ask(&sweep(&room, &run, &json!([]), false)).unwrap();
+    assert_eq!(done["committed"], json!([run.id]));
+    assert!(!room.objects().contains(&late));
+    restored_is(&room, &report, &bytes);
+}
+
+#[test]
+fn a_run_that_may_be_committed_gets_a_tombstone_before_it_goes() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(3 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 1);
+    let manifest_key = format!("manifests/nas-1a2b3c4d/tank/data/@/{}~0.json", run.id);
+    let mut request = sweep(&room, &run, &json!([]), false);
+    request["sweep"]["own"][&run.id]["may_be_committed"] = true.into();
+    let done = room.ask(&request).unwrap();
+    assert_eq!(done["removed"][0]["id"], run.id.as_str());
+    assert_eq!(std::fs::read(room.root().join(&manifest_key)).unwrap(), b"{\"tombstone\":true}\n");
+    assert_eq!(room.ask(&json!({ "list": {} })).unwrap()["backups"], json!([]));
+    run.sessions.push(SECOND_SESSION);
+    assert_eq!(run.look(&room)["manifest"], json!({ "key": manifest_key, "tombstone": true }));
+    let error = run.push(&room, 0, &bytes).unwrap_err();
+    assert_eq!(error.code, "engine.listing", "a late commit meets the tombstone: {error}");
+}
+
+#[test]
+fn a_run_that_is_not_resumable_leaves_nothing() {
+    let (room, bytes) = (Room::new(), incompressible(3 << 20));
+    let run = Kept::new();
+    let mut request = run.request(&room, 0);
+    request.run.as_mut().unwrap().resumable = false;
+    let push = engine::start_push(request, Vec::new(), file_of(room.folder.path(), &bytes));
+    push.source.send(SourceExit::Failed { message: "exit status 1".to_owned() });
+    let mut run = run;
+    assert_eq!(run.finish(&push, true).unwrap_err().code, "engine.source_failed");
+    assert!(room.only_repository_left(), "{:?}", room.objects());
+    assert_eq!(run.of_kind("part").count(), 0, "no digest of plain bytes is taken where none is needed");
+}
+
+#[test]
+fn a_source_that_is_silent_for_too_long_counts_as_dead() {
+    let (room, bytes) = (Room::new(), incompressible(1 << 20));
+    let mut request = room.push_request();
+    request["source_stall_seconds"] = 1.into();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let push = engine::start_push(parse(&request.to_string()).unwrap(), Vec::new(), reader.into());
+    writer.write_all(&bytes[..bytes.len() / 2]).unwrap();
+    let error = crate::rooms::wait(&push.job).unwrap_err();
+    assert_eq!(error.code, "engine.source_stalled");
+    assert!(error.message.contains(&format!("{} bytes", bytes.len() / 2)), "{error}");
+    drop(writer);
+}
