@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import count
-from pathlib import Path
 
 import pytest
 
 from faults import cycles, stops
-from faults.machine import Machine, Source, make_source
-from faults.places import BucketPlace, FolderPlace, Place, write_credentials
+from faults.machine import make_source
+from faults.places import write_credentials
+from faults.worker import Worker
 from harness import storage_faults
 from harness.foreign import AgeIdentity
 from harness.pool import Pool
-from harness.proxy import Proxy, proxy_to
+from harness.proxy import proxy_to
 from harness.s3 import S3Server
 
 WORKERS = 2
@@ -30,42 +27,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(stops.as_text())
     if any("/faults/" in str(item) for item in terminalreporter.stats):
         terminalreporter.write_line(f"seed {cycles.SEED}")
-
-
-@dataclass
-class Worker:
-    """What one cycle at a time may use."""
-
-    source: Source
-    server: S3Server
-    proxy: Proxy
-    credentials: Path
-    identity: AgeIdentity
-    faults: storage_faults.StorageFaults
-    folder: Path
-    _numbers: Iterator[int] = field(default_factory=count)
-
-    @contextlib.contextmanager
-    def machine(self, place: str, **more: object) -> Iterator[Machine]:
-        """Make a machine with a store of its own ("folder" or "bucket"), gone at the end, its holds too."""
-        self.proxy.clear()
-        here = self.folder / f"{next(self._numbers)}"
-        here.mkdir()
-        one = Machine(here, self.source, self.place(place, here), self.identity.recipient, self.identity.path)
-        for key, value in more.items():
-            setattr(one, key, value)
-        one.configure()
-        with one.tidy():
-            yield one
-        self.proxy.clear()
-        shutil.rmtree(here)
-
-    def place(self, kind: str, here: Path) -> Place:
-        """Make an empty store."""
-        if kind == "folder":
-            (here / "store").mkdir()
-            return FolderPlace(here / "store")
-        return BucketPlace(self.server, self.proxy, f"faults/{here.parent.name}/{here.name}", self.credentials)
 
 
 @pytest.fixture(scope="session")

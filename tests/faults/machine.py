@@ -41,6 +41,11 @@ class Source:
     def snapshot(self, label: str) -> str:
         return f"{self.dataset.name}@{label}"
 
+    def write_stream(self, label: str, file: Path) -> None:
+        """Write what `zfs send` gives of a snapshot, in full."""
+        with file.open("wb") as sink:
+            subprocess.run(["zfs", "send", self.snapshot(label)], check=True, stdout=sink, timeout=60)
+
 
 def make_source(pool: Pool, mebibytes: int = 3) -> Source:
     """Fill a dataset and take its snapshots."""
@@ -72,6 +77,10 @@ class Running:
     def seconds(self) -> float:
         """How long it ran."""
         return self._over - self.begun
+
+    def since(self, moment: float) -> float:
+        """How long after a moment of the monotonic clock it ended."""
+        return self._over - moment
 
     def ended(self, seconds: float = SECONDS) -> Ended:
         """Wait for its end."""
@@ -139,14 +148,16 @@ class Machine:
         }
         self.config.write_text(json.dumps({**content, **self.more, **more}))
 
-    def start(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> Running:
+    def start(
+        self, *words: str | Path, environment: Mapping[str, str] | None = None, stdin: Path = Path(os.devnull)
+    ) -> Running:
         """Start a command."""
         number = len(list(self.folder.glob("*.err")))
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         command = [str(COMMAND), str(words[0]), "--config", str(self.config), *(str(word) for word in words[1:])]
         chosen = {**without_aws(), "PATH": self.path or os.environ["PATH"], **(environment or {})}
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=chosen)
+        with stdin.open("rb") as given, out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(command, stdin=given, stdout=stdout, stderr=stderr, env=chosen)
         return Running(process, out, err, time.monotonic())
 
     def run(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> Ended:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from faults.conftest import Worker
 from faults.cycles import Cycle, run_all, sample
 from faults.machine import FULL, INCREMENT, LABELS, Machine, Running
+from faults.worker import Worker
 from harness.pool import Pool
 from harness.program import Ended
 from harness.proxy import calling
