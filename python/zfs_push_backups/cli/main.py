@@ -147,10 +147,12 @@ def dispatch(words: list[str]) -> int:
 
 def run(module: ModuleType, options: argparse.Namespace) -> int:
     """Set up logging and run one subcommand."""
+    from zfs_push_backups.cli.hardening import forbid_core_dumps
     from zfs_push_backups.report.logs import configure
 
     log_format = "json" if options.json and options.log_format == "auto" else options.log_format
     configure(verbosity=-1 if options.quiet else options.verbose, log_format=log_format)
+    forbid_core_dumps()
     code: int = module.run(options)
     return code
 

@@ -88,6 +88,11 @@ def add_host(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", metavar="NAME", help="S3 region of an ad hoc host")
 
 
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """Add how long to wait for another run's lock."""
+    parser.add_argument("--wait", metavar="S", help="wait so long for another run on the host: seconds, or 10m")
+
+
 def _columns() -> int:
     try:
         return int(os.environ["COLUMNS"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zfs_push_backups.cli.parser import add_host
+from zfs_push_backups.cli.parser import add_host, add_wait
 from zfs_push_backups.errors import UsageError
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--snapshot", metavar="NAME", help="this snapshot instead of the newest that matches")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent; change nothing")
     parser.add_argument("--limit-upload", metavar="BYTES", help="at most this many bytes a second, e.g. 5MiB")
+    add_wait(parser)
     group = parser.add_argument_group("without a task")
     group.add_argument("--dataset", metavar="POOL/DATASET", help="this dataset instead of the tasks")
     group.add_argument("--recipient", action="append", default=[], metavar="AGE", help="age recipient (repeatable)")
@@ -41,7 +42,7 @@ def parse_level(text: str) -> int | None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the pushes and print a summary."""
-    from zfs_push_backups.cli.running import parse_rate, running
+    from zfs_push_backups.cli.running import parse_rate, parse_wait, running
     from zfs_push_backups.run.options import PushOptions
     from zfs_push_backups.run.push import push
 
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         raw=None if options.raw is None else options.raw == "true",
         stdin=options.stdin,
         source=options.source,
+        wait_seconds=parse_wait(options.wait),
     )
     with running(options) as run_context:
         push(request, run_context)

@@ -20,7 +20,7 @@ from zfs_push_backups.errors import HookFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zfs_push_backups.run.stop import Stop
+    from zfs_push_backups.run.shutdown import Shutdown
 
 TICK_SECONDS = 0.1
 LAST_WORDS_SECONDS = 2.0
@@ -29,7 +29,7 @@ SHOWN_OUTPUT = 500
 log = logging.getLogger(__name__)
 
 
-def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Stop) -> None:
+def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Shutdown) -> None:
     """Run one hook to its end; raise `HookFailed` when it can't start or ends with another status than 0."""
     name = argv[0]
     try:
@@ -53,7 +53,7 @@ def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Stop) -> N
         raise HookFailed(f"hook {name} ended with status {process.returncode}" + (f": {tail}" if tail else ""))
 
 
-def _wait(process: subprocess.Popen[bytes], stop: Stop) -> str:
+def _wait(process: subprocess.Popen[bytes], stop: Shutdown) -> str:
     over_since: float | None = None
     with process:
         while True:

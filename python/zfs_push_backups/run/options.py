@@ -20,7 +20,10 @@ class HostOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PushOptions(HostOptions):
-    """A push. `level` None is `auto`; `stdin` is POOL/DATASET@SNAPSHOT, `stdin_fd` where its stream comes from."""
+    """A push. `level` None is `auto`; `stdin` is POOL/DATASET@SNAPSHOT, `stdin_fd` where its stream comes from.
+
+    `wait_seconds` is how long to wait for another run on this host; None: not at all.
+    """
 
     tasks: tuple[str, ...] = ()
     level: int | None = None
@@ -37,6 +40,7 @@ class PushOptions(HostOptions):
     stdin: str | None = None
     stdin_fd: int = 0
     source: str | None = None
+    wait_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

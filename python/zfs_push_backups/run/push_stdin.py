@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.run.options import PushOptions
     from zfs_push_backups.run.push_task import Destination
     from zfs_push_backups.run.session import Session
-    from zfs_push_backups.run.stop import Stop
+    from zfs_push_backups.run.shutdown import Shutdown
 
 HEADER_BYTES = 312
 TICK_MILLISECONDS = 100
@@ -74,7 +74,7 @@ def push_stdin(options: PushOptions, session: Session, destination: Destination)
     return replace(result_of(None, dataset, decision, done, destination), base=decision.parent_id)
 
 
-def read_head(descriptor: int, stop: Stop) -> bytes:
+def read_head(descriptor: int, stop: Shutdown) -> bytes:
     """Read the first record's header; a shorter stream is refused. A sender may take its time, a stop may not."""
     head, waiting = b"", select.poll()
     waiting.register(descriptor, select.POLLIN)

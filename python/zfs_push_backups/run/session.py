@@ -18,7 +18,8 @@ from zfs_push_backups.config.load import DEFAULT_PATH, load
 from zfs_push_backups.config.models import Config
 from zfs_push_backups.plan.names import source_name
 from zfs_push_backups.report.progress import Reporter
-from zfs_push_backups.run.stop import Stop
+from zfs_push_backups.run.shutdown import Shutdown
+from zfs_push_backups.run.timeouts import timeouts
 from zfs_push_backups.zfs.capabilities import Capabilities, probe
 from zfs_push_backups.zfs.command import ZfsCommand
 
@@ -34,8 +35,8 @@ log = logging.getLogger(__name__)
 class Session:
     """The surroundings of one use case."""
 
-    def __init__(self, *, stop: Stop | None = None, reporter: Reporter | None = None) -> None:
-        self.stop = stop or Stop()
+    def __init__(self, *, stop: Shutdown | None = None, reporter: Reporter | None = None) -> None:
+        self.stop = stop or Shutdown()
         self.reporter = reporter or Reporter()
 
     @functools.cached_property
@@ -62,6 +63,7 @@ class Session:
             config = load(DEFAULT_PATH)
         else:
             config = Config()
+        self.stop.timeouts = timeouts(config.shutdown_timeout.total_seconds(), os.environ)
         for warning in config.warnings:
             log.warning("%s", warning)
         return config
