@@ -105,7 +105,8 @@ class Reconciliation:
     def change_holds(self) -> None:
         """Take what is wanted and not held, then release what is held and not wanted."""
         sure, possible = self.held()
-        plan = changes(self.wanted.holds.keys(), sure=sure, possible=possible, foreign=self.keeper.foreign_places())
+        plan = changes(self.wanted.holds.keys(), sure=sure, possible=possible, foreign=self.foreign)
+        self.free = self.notes.keys() - sure - possible - self.wanted.holds.keys()
         for place in sorted(self.wanted.holds.keys() & sure):
             self.renote(place)
         for place in plan.take:
