@@ -1,9 +1,9 @@
-"""Fixtures of the fault tests: two workers with a dataset and a proxy each, so that both cores are used."""
+"""Fixtures of the fault tests: workers with a dataset and a proxy each, so that cycles run side by side."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,8 +16,6 @@ from harness.foreign import AgeIdentity
 from harness.pool import Pool
 from harness.proxy import proxy_to
 from harness.s3 import S3Server
-
-WORKERS = 2
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -36,24 +34,46 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> storage_faults.StorageF
 
 
 @pytest.fixture(scope="session")
-def workers(
+def equipment(
     zfs_pool: Pool,
     garage: S3Server,
     age_identity: AgeIdentity,
     storage: storage_faults.StorageFaults,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[list[Worker]]:
-    """Two of them."""
+) -> Iterator[Callable[[str, int], Worker]]:
+    """Make workers; called with a name and the size of the large file in MiB."""
     credentials = write_credentials(garage, tmp_path_factory.mktemp("keys") / "credentials")
+    made = []
     with contextlib.ExitStack() as stack:
-        made = []
-        for number in range(WORKERS):
+
+        def make(name: str, mebibytes: int) -> Worker:
             proxy = stack.enter_context(proxy_to(garage.endpoint))
-            folder = tmp_path_factory.mktemp(f"worker-{number}")
-            made.append(Worker(make_source(zfs_pool), garage, proxy, credentials, age_identity, storage, folder))
-        yield made
+            source = make_source(zfs_pool, mebibytes)
+            folder = tmp_path_factory.mktemp(name)
+            made.append(Worker(source, garage, proxy, credentials, age_identity, storage, folder))
+            return made[-1]
+
+        yield make
         for one in made:
             zfs_pool.destroy(one.source.dataset.name)
+
+
+@pytest.fixture(scope="session")
+def workers(equipment: Callable[[str, int], Worker]) -> list[Worker]:
+    """More than there are cores: much of a cycle is waiting."""
+    return [equipment(f"worker-{number}", 3) for number in range(4)]
+
+
+@pytest.fixture(scope="session")
+def pair(workers: list[Worker]) -> list[Worker]:
+    """As many as there are cores, for cycles whose moments must not be stretched."""
+    return workers[:2]
+
+
+@pytest.fixture(scope="session")
+def large_workers(equipment: Callable[[str, int], Worker]) -> list[Worker]:
+    """With datasets that need parts of several pieces."""
+    return [equipment(f"large-worker-{number}", 20) for number in range(2)]
 
 
 @pytest.fixture

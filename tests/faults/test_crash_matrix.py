@@ -55,9 +55,9 @@ def undisturbed(worker: Worker, kind: str) -> Clean:
 
 
 @pytest.fixture(scope="module")
-def clean(workers: list[Worker]) -> dict[str, Clean]:
+def clean(pair: list[Worker]) -> dict[str, Clean]:
     """By kind of place."""
-    return {kind: undisturbed(workers[0], kind) for kind in ("folder", "bucket")}
+    return {kind: undisturbed(pair[0], kind) for kind in ("folder", "bucket")}
 
 
 Kill = Callable[[Cycle, Worker, Machine, str, Clean], Ended]
@@ -131,11 +131,11 @@ CELLS: dict[str, tuple[Kill, str, int]] = {
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_killed_push_is_put_right_by_the_next(cell: str, workers: list[Worker], clean: dict[str, Clean]) -> None:
+def test_a_killed_push_is_put_right_by_the_next(cell: str, pair: list[Worker], clean: dict[str, Clean]) -> None:
     kill, kind, count = CELLS[cell]
     run_all(
         sample(cell, count),
-        workers,
+        pair,
         lambda cycle, worker: crash_and_recover(kill, cycle, worker, kind, clean[kind]),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHUTDOWN_SECONDS = 3
 # What a loaded test machine may add to the bound.
 SLACK_SECONDS = 5.0
-START_SECONDS = 0.3
+USUAL_SECONDS = 0.4
 HANGING = ("PUT part", "PUT intent", "PUT meta", "PUT manifest", "GET list", "GET repository", "GET manifest")
 
 
@@ -44,9 +45,10 @@ def stop(running: Running, number: signal.Signals, cause: str) -> Ended:
 
 
 def check_stopped(machine: Machine, ended: Ended, number: signal.Signals) -> None:
-    """Demand an orderly end."""
+    """Demand an orderly end; who is stopped before the interpreter has the program ends as the system has it."""
     machine.said.append(ended)
-    assert ended.code == 128 + number, ended
+    early = ended.code == -number and not ended.err and not any(machine.base.iterdir())
+    assert early or ended.code == 128 + number, ended
     assert "Traceback" not in ended.err, ended.err
     assert sorted(machine.locks.iterdir()) == [], machine.log()
     assert machine.place.uploads() == []
@@ -61,9 +63,12 @@ def stop_and_go_on(cycle: Cycle, worker: Worker, kind: str) -> None:
         for count, label in enumerate(LABELS, 1):
             number = SIGNALS[(cycle.number + count) % len(SIGNALS)]
             running = machine.start_push(label)
-            moment = cycle.chance(label).uniform(START_SECONDS, 0.75)
+            # Starting up is most of a small push: three of four stops come later.
+            if cycle.number % 4:
+                await_run_state(machine, running)
+            moment = cycle.chance(label).uniform(0, USUAL_SECONDS)
             machine.notes.append(f"{number.name} after {moment:.3f} s")
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 running.process.wait(moment)
             ended = stop(running, number, f"healthy {kind}") if running.process.poll() is None else running.ended()
             if ended.code != 0:
@@ -73,10 +78,16 @@ def stop_and_go_on(cycle: Cycle, worker: Worker, kind: str) -> None:
         machine.release(*LABELS)
 
 
+def await_run_state(machine: Machine, running: Running) -> None:
+    """Return when the push has opened its run state, or is over."""
+    while running.process.poll() is None and not any(machine.base.iterdir()):
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("cell", ["stop-folder", "stop-bucket"])
-def test_a_stopped_push_is_gone_on_with(cell: str, workers: list[Worker]) -> None:
+def test_a_stopped_push_is_gone_on_with(cell: str, pair: list[Worker]) -> None:
     kind = cell.removeprefix("stop-")
-    run_all(sample(cell, 9), workers, lambda cycle, worker: stop_and_go_on(cycle, worker, kind))
+    run_all(sample(cell, 9), pair, lambda cycle, worker: stop_and_go_on(cycle, worker, kind))
 
 
 Trouble = Callable[[Cycle, Worker, Machine], contextlib.AbstractContextManager[Callable[[], bool]]]
@@ -172,8 +183,8 @@ def await_trouble(running: Running, met: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("cell", TROUBLES)
-def test_a_stop_in_trouble_is_bounded(cell: str, workers: list[Worker]) -> None:
-    run_all(sample(cell, 4), workers, lambda cycle, worker: stop_in_trouble(cycle, worker, cell))
+def test_a_stop_in_trouble_is_bounded(cell: str, pair: list[Worker]) -> None:
+    run_all(sample(cell, 4), pair, lambda cycle, worker: stop_in_trouble(cycle, worker, cell))
 
 
 def test_a_second_signal_waits_for_nothing_and_a_third_for_nobody(worker: Worker, tmp_path: Path) -> None:
@@ -185,7 +196,7 @@ def test_a_second_signal_waits_for_nothing_and_a_third_for_nobody(worker: Worker
             await_trouble(running, lambda: rule.met > 0)  # noqa: B023 - called here only
             for _ in range(signals):
                 running.process.send_signal(signal.SIGTERM)
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     running.process.wait(0.3)
             assert running.ended(20).code == 143
             worker.proxy.clear()
