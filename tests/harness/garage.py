@@ -55,7 +55,7 @@ def garage_server(program: Path, folder: Path) -> Iterator[S3Server]:
 
 
 def _configuration(folder: Path, *, s3_port: int, rpc_port: int) -> str:
-    # Sealed parts never get smaller; Garage would try zstd on every block, which its operators switch off for such data.
+    # Sealed parts never get smaller; Garage would try zstd on every block, which its operators switch off then.
     return f"""
 metadata_dir = "{folder}/meta"
 data_dir = "{folder}/data"
