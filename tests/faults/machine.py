@@ -190,18 +190,20 @@ class Machine:
     def proven(self, *labels: str) -> None:
         """Demand all that is promised once `labels` were pushed."""
         committed = manifests(self.place)
-        found = sorted((one["level"], one["snapshot"]) for one in committed.values())
+        own = [one for one in committed.values() if one["source"] == self.name]
+        found = sorted((one["level"], one["snapshot"]) for one in own)
         assert found == list(enumerate(labels)), (found, self.log())
         self._nothing_left(committed)
         assert sorted(self.locks.iterdir()) == [], self.log()
         self._wanted_holds(labels)
-        for one in committed.values():
+        for one in own:
             self.right_bytes(one)
 
     def honest(self) -> None:
         """Demand that what looks committed at this moment is whole, whoever was killed how."""
         for one in manifests(self.place).values():
-            self.right_bytes(one)
+            if one["source"] == self.name:
+                self.right_bytes(one)
 
     def right_bytes(self, manifest: Mapping[str, Any]) -> None:
         """Demand that a backup restores to what `zfs send` gave."""

@@ -31,12 +31,13 @@ class Worker:
     _numbers: Iterator[int] = field(default_factory=count)
 
     @contextlib.contextmanager
-    def machine(self, place: str, **more: object) -> Iterator[Machine]:
-        """Make a machine with a store of its own ("folder" or "bucket"), gone at the end, its holds too."""
+    def machine(self, kind: str, *, at: Place | None = None, **more: object) -> Iterator[Machine]:
+        """Make a machine with a store of its own ("folder" or "bucket") or one that exists; its holds go at the end."""
         self.proxy.clear()
         here = self.folder / f"{next(self._numbers)}"
         here.mkdir()
-        one = Machine(here, self.source, self.place(place, here), self.identity.recipient, self.identity.path)
+        place = at or self.place(kind, here)
+        one = Machine(here, self.source, place, self.identity.recipient, self.identity.path)
         for key, value in more.items():
             setattr(one, key, value)
         one.configure()

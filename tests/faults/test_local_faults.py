@@ -1,0 +1,211 @@
+"""The machine's own faults: disks that fail, fill up or are read-only, run state that is lost, old or locked, clocks.
+
+Every n-th change of a file fails once, or from then on, with EIO or ENOSPC (a preloaded library makes it so); full and
+read-only file systems are real ones besides. After each the next push finishes and is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.cycles import Cycle, run_all, sample
+from faults.machine import FULL, INCREMENT, LABELS, Machine
+from faults.places import FolderPlace, manifests
+from faults.worker import Worker
+from harness.processes import CommandFailed, run
+from harness.storage_faults import changes
+
+pytestmark = [pytest.mark.pool, pytest.mark.garage]
+
+FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"
+CATALOGUE = "catalogue.sqlite3"
+CELLS = {
+    "eio-state": ("EIO", "bucket", 8),
+    "enospc-state": ("ENOSPC", "bucket", 8),
+    "eio-folder": ("EIO", "folder", 8),
+    "enospc-folder": ("ENOSPC", "folder", 8),
+}
+
+
+def under(machine: Machine, cell: str) -> list[Path]:
+    """Which folders fail."""
+    return machine.place.folders if cell.endswith("folder") else [machine.base, machine.locks]
+
+
+@pytest.fixture(scope="module")
+def steps(worker: Worker) -> dict[str, int]:
+    """How many changes a full push makes, by cell."""
+    found = {}
+    for cell, (_, kind, _) in CELLS.items():
+        with worker.machine(kind) as machine:
+            log = machine.folder / "changes"
+            machine.push(FULL, worker.faults.watch(under(machine, cell), log)).good()
+            found[cell] = len(changes(log))
+    return found
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_failing_disk(cell: str, workers: list[Worker], steps: dict[str, int]) -> None:
+    error, kind, count = CELLS[cell]
+
+    def cycle(one: Cycle, worker: Worker) -> None:
+        with worker.machine(kind) as machine:
+            number, stays = one.spread(steps[cell]), one.chance("stays").random() < 0.5
+            log = machine.folder / "changes"
+            machine.notes.append(f"{error} at change {number}, {'and from then on' if stays else 'once'}")
+            ended = machine.push(FULL, worker.faults.fail_at(under(machine, cell), log, number, error, stays=stays))
+            done = changes(log)
+            machine.notes.append(str(done[number - 1 : number]))
+            machine.honest()
+            assert ended.code in (0, 1), machine.log()
+            if ended.code:
+                ended.refused(1)
+            machine.push_until_done(FULL)
+            machine.proven(FULL)
+            machine.release(FULL)
+
+    run_all(sample(cell, count), workers, cycle)
+
+
+@contextlib.contextmanager
+def disk(folder: Path, size: str) -> Iterator[None]:
+    """A small file system of its own at `folder`."""
+    folder.mkdir(exist_ok=True)
+    try:
+        run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder])
+    except CommandFailed:
+        pytest.skip("needs root: only root may mount a tmpfs")
+    try:
+        yield
+    finally:
+        run(["umount", "--lazy", folder])
+
+
+def remount(folder: Path, options: str) -> None:
+    run(["mount", "-o", f"remount,{options}", folder])
+
+
+@pytest.mark.parametrize("size", ["4k", "64k"])
+def test_no_room_for_the_run_state(worker: Worker, size: str) -> None:
+    with worker.machine("bucket") as machine, disk(machine.base, size):
+        machine.push(FULL).refused(1, str(machine.base), "full")
+        assert [key for key in machine.place.objects() if key.startswith("data/")] == [], machine.log()
+        remount(machine.base, "size=10m")
+        machine.push_until_done(FULL)
+        machine.proven(FULL)
+        machine.release(FULL)
+
+
+def test_a_read_only_run_state(worker: Worker) -> None:
+    with worker.machine("bucket") as machine, disk(machine.base, "10m"):
+        machine.push_until_done(FULL)
+        remount(machine.base, "ro")
+        before = machine.place.objects()
+        machine.push(INCREMENT).refused(1, str(machine.base))
+        assert machine.place.objects() == before
+        remount(machine.base, "rw")
+        machine.push_until_done(INCREMENT)
+        machine.proven(*LABELS)
+        machine.release(*LABELS)
+
+
+def test_a_directory_host_that_fills_up_is_gone_on_with(worker: Worker) -> None:
+    with worker.machine("folder") as machine:
+        assert isinstance(machine.place, FolderPlace)
+        with disk(machine.place.folder, "3m"):
+            machine.push(FULL).refused(1, "no space left", "make room")
+            stored = [key for key in machine.place.objects() if "/part-" in key]
+            assert stored, "what was stored stays, for the next run"
+            remount(machine.place.folder, "size=30m")
+            machine.push_until_done(FULL)
+            assert set(stored) <= set(machine.place.objects()), "what was stored is not sent again"
+            machine.proven(FULL)
+            machine.release(FULL)
+
+
+def test_a_run_state_that_somebody_else_has_locked(worker: Worker) -> None:
+    with worker.machine("bucket") as machine:
+        machine.push_until_done(FULL)
+        before = machine.place.objects()
+        with contextlib.closing(sqlite3.connect(machine.base / CATALOGUE, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            machine.push(INCREMENT).refused(1, CATALOGUE, "locked")
+        assert machine.place.objects() == before
+        machine.push_until_done(INCREMENT)
+        machine.proven(*LABELS)
+        machine.release(*LABELS)
+
+
+def kill_in_the_middle(worker: Worker, machine: Machine, label: str, **more: str) -> None:
+    """Kill a push when its third part is on its way."""
+    environment = worker.faults.watch([machine.base], machine.folder / "changes")
+    environment |= {key: value for key, value in more.items() if key != "LD_PRELOAD"}
+    environment["LD_PRELOAD"] = ":".join(filter(None, [environment["LD_PRELOAD"], more.get("LD_PRELOAD", "")]))
+    running = machine.start_push(label, environment)
+    while running.process.poll() is None:
+        if sum("/part-" in key for key in machine.place.objects()) >= 3:
+            running.process.kill()
+            break
+    assert running.ended().code == -9, running.ended()
+
+
+def test_a_run_state_that_is_lost(worker: Worker) -> None:
+    """Without it nothing can be gone on with, and nothing is taken away that may be somebody's; but it is backed up."""
+    with worker.machine("folder") as machine:
+        kill_in_the_middle(worker, machine, FULL)
+        shutil.rmtree(machine.base)
+        machine.base.mkdir()
+        machine.push_until_done(FULL)
+        machine.honest()
+        assert [one["snapshot"] for one in manifests(machine.place).values()] == [FULL]
+        assert machine.holds_on(FULL) == 1
+        machine.push_until_done(INCREMENT)
+        machine.honest()
+        assert sorted(one["level"] for one in manifests(machine.place).values()) == [0, 1]
+        machine.release(*LABELS)
+
+
+def test_a_run_state_that_is_damaged(worker: Worker) -> None:
+    with worker.machine("folder") as machine:
+        kill_in_the_middle(worker, machine, FULL)
+        for file in machine.base.glob("catalogue*"):
+            file.write_bytes(b"\0" * 100 + b"nonsense" * 2000)
+        machine.push_until_done(FULL)
+        machine.honest()
+        assert [one["snapshot"] for one in manifests(machine.place).values()] == [FULL]
+        machine.release(FULL)
+
+
+def test_a_run_state_put_back_from_yesterday(worker: Worker) -> None:
+    """The old state knows half of a run that was committed since; it must neither trust nor harm it."""
+    with worker.machine("folder") as machine:
+        kill_in_the_middle(worker, machine, FULL)
+        yesterday = machine.folder / "yesterday"
+        shutil.copytree(machine.base, yesterday)
+        machine.push_until_done(FULL)
+        for label in (FULL, INCREMENT):
+            shutil.rmtree(machine.base)
+            shutil.copytree(yesterday, machine.base)
+            machine.push_until_done(label)
+        machine.proven(*LABELS)
+        machine.release(*LABELS)
+
+
+@pytest.mark.parametrize(("before", "after"), [("+2d", "+0"), ("+0", "-2d")], ids=["was ahead", "set back"])
+def test_a_clock_set_back_between_the_runs(worker: Worker, before: str, after: str) -> None:
+    def clock(offset: str) -> dict[str, str]:
+        # Timeouts go by the monotonic clock, which nobody sets.
+        return {"LD_PRELOAD": FAKETIME, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    with worker.machine("folder") as machine:
+        for count, label in enumerate(LABELS, 1):
+            kill_in_the_middle(worker, machine, label, **clock(before))
+            machine.push(label, clock(after)).good()
+            machine.proven(*LABELS[:count])
+        machine.release(*LABELS)
