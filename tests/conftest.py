@@ -7,7 +7,9 @@ SIGTERM ends the tests as Ctrl-C does, so that pools and servers go with them.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Generator, Iterator
 
 import hypothesis
@@ -34,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # Whoever starts the tests in the background may have had these ignored, and every child would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # Nothing that a test starts without a configuration of its own may touch this machine's run state.
+    os.environ["STATE_DIRECTORY"] = tempfile.mkdtemp(prefix="zpb-state-")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["STATE_DIRECTORY"], ignore_errors=True)
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -123,7 +123,7 @@ class HookFailed(ZfsPushBackupsError):
 
 
 class StateError(ZfsPushBackupsError):
-    """The run state can't be read or kept. Next: free space, rights or the lock of `base_dir`; nothing was committed."""
+    """The run state can't be read or kept. Next: look at space and rights of `base_dir`; nothing was committed."""
 
     code = "state"
 

@@ -53,6 +53,9 @@ class Workbench:
         secret, self.recipient = engine.generate_identity()
         self.key.write_text(secret + "\n")
         self.config = folder / "config.yaml"
+        self.state = folder / "state"
+        self.locks = folder / "locks"
+        self.locks.mkdir()
         self.configure([])
 
     @property
@@ -64,6 +67,8 @@ class Workbench:
         """Write the configuration (JSON is YAML)."""
         content: dict[str, Any] = {
             "source": SOURCE,
+            "base_dir": str(self.state),
+            "lock_dir": str(self.locks),
             "recipients": [self.recipient],
             "hosts": {"backup1": {"url": self.url}},
             "tasks": list(tasks),
@@ -106,7 +111,8 @@ class Workbench:
 
     def environment(self, path: str | None = None) -> dict[str, str]:
         """What cron would give, more or less."""
-        return {**os.environ, "PATH": path or os.environ["PATH"], "COLUMNS": "120"}
+        own = {"PATH": path or os.environ["PATH"], "COLUMNS": "120", "STATE_DIRECTORY": str(self.state)}
+        return {**os.environ, **own}
 
     def listed(self) -> list[dict[str, Any]]:
         """What `list --long --json` shows."""

@@ -1,12 +1,14 @@
 """Push: a queue of tasks, each of one or more datasets; what fails is reported and doesn't stop the others.
 
-Invariants: after a stop nothing new begins; finished datasets stay done. One failure alone ends with its own error and
+Invariants: the host is locked and the run state open before anything is looked at, and nothing of both is touched in a
+dry run; after a stop nothing new begins; finished datasets stay done. One failure alone ends with its own error and
 exit code, several tasks or datasets with a failure among them end with `SomeTasksFailed` (3).
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zfs_push_backups import engine
@@ -16,14 +18,17 @@ from zfs_push_backups.errors import Cancelled, SomeTasksFailed, UsageError, ZfsP
 from zfs_push_backups.report.failures import describe
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.run.hooks import run_hook
+from zfs_push_backups.run.ledger import ledger_of
 from zfs_push_backups.run.push_stdin import push_stdin
 from zfs_push_backups.run.push_task import Destination, TaskPush
 from zfs_push_backups.run.results import PushResult, PushSummary
 from zfs_push_backups.run.session import own_source
+from zfs_push_backups.run.state import look_at_catalogue
 from zfs_push_backups.run.store import StoreView
 from zfs_push_backups.zfs.names import check_dataset
 
 if TYPE_CHECKING:
+    from zfs_push_backups.catalogue.records import SavedRun
     from zfs_push_backups.config.models import Config, Hook, Host
     from zfs_push_backups.run.options import PushOptions
     from zfs_push_backups.run.session import Session
@@ -39,6 +44,7 @@ def push(options: PushOptions, session: Session) -> PushSummary:
     recipients = tuple(engine.check_recipients(list(required_recipients(config, options.recipients))))
     tasks = () if options.stdin else wanted_tasks(options, config, host)
     destination = Destination(
+        config=config,
         store=StoreView(session, host),
         host=host,
         recipients=recipients,
@@ -46,13 +52,38 @@ def push(options: PushOptions, session: Session) -> PushSummary:
         memory_budget=config.memory_budget,
         limit_upload=options.limit_upload or host.limit_upload,
     )
+    for task in tasks:
+        session.stop.note(task.root, "pending")
+    if options.dry_run:
+        return run_queue(options, session, replace(destination, foreseen=saved_runs(destination)), tasks)
+    with ledger_of(
+        session, config, destination.store, destination.source, command="push", wait_seconds=options.wait_seconds
+    ) as ledger:
+        ledger.tasks = tasks
+        return run_queue(options, session, replace(destination, ledger=ledger), tasks)
+
+
+def run_queue(options: PushOptions, session: Session, destination: Destination, tasks: tuple[Task, ...]) -> PushSummary:
+    """Run the stream on standard input, or one task after the other."""
     queue = Queue(options, session, destination)
     if options.stdin:
         queue.run_stdin()
     queue.several = len(tasks) > 1 or any(task.recursive for task in tasks)
     for task in tasks:
         queue.run_task(task)
+    if destination.ledger is not None:
+        destination.ledger.end()
     return queue.finish()
+
+
+def saved_runs(destination: Destination) -> tuple[SavedRun, ...]:
+    """The unfinished runs of this host, for a dry run."""
+    catalogue = look_at_catalogue(destination.config)
+    if catalogue is None:
+        return ()
+    with catalogue:
+        found = (catalogue.runs.find(run.id) for run in catalogue.runs.open_runs(destination.host.name))
+        return tuple(run for run in found if run is not None and run.source == destination.source)
 
 
 class Queue:
@@ -126,6 +157,7 @@ class Queue:
     def done(self, result: PushResult) -> None:
         """Note and report one dataset that is done."""
         self.results.append(result)
+        self.session.stop.note(result.dataset, "finished")
         self.session.reporter.step(line_of(result), dataset=result.dataset)
         self.session.reporter.result(result.as_dict())
 
@@ -135,6 +167,7 @@ class Queue:
         result = PushResult(task=name, dataset=dataset, status="failed", error=describe(error))
         self.results.append(result)
         self.errors.append(error)
+        self.session.stop.note(dataset, "failed")
         self.session.reporter.result(result.as_dict())
         # A sole failure is the command's own error line; of several each is told as it happens.
         log.log(logging.ERROR if self.several else logging.DEBUG, "%s: %s", dataset, error)

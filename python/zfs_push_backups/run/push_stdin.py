@@ -1,7 +1,8 @@
 """Push of a stream from standard input: what it is comes from its own BEGIN record, never from the name given.
 
 Invariants: an incremental is taken only onto a committed backup whose snapshot it stands on, by guid. Nothing is known
-of the sender's exit status, and the manifest says so (`made: stdin`).
+of the sender's exit status, and the manifest says so (`made: stdin`). Such a run is saved like any other, so that a
+stop between its last part and its manifest loses nothing; but it can't be gone on with before that.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from zfs_push_backups.errors import StreamRefused, UsageError
 from zfs_push_backups.plan.levels import Pins, Wish
 from zfs_push_backups.plan.stdin import decide_stdin, stdin_parent
 from zfs_push_backups.run.jobs import run_job
-from zfs_push_backups.run.push_stream import push_request, result_of
+from zfs_push_backups.run.journal import RunJournal
+from zfs_push_backups.run.push_stream import new_run, push_request, result_of
 from zfs_push_backups.run.push_task import Planned, pins_of
 from zfs_push_backups.run.results import PushResult
+from zfs_push_backups.run.resume import settle_stdin
 from zfs_push_backups.zfs.names import split_snapshot
 
 if TYPE_CHECKING:
+    from zfs_push_backups.catalogue.records import SavedRun
     from zfs_push_backups.plan.levels import Decision
+    from zfs_push_backups.plan.listing import Backup
     from zfs_push_backups.run.options import PushOptions
     from zfs_push_backups.run.push_task import Destination
     from zfs_push_backups.run.session import Session
@@ -43,7 +48,7 @@ def push_stdin(options: PushOptions, session: Session, destination: Destination)
     begin = engine.parse_begin(head)
     target = Planned(snapshot, int(begin["to_guid"]), None, int(begin["creation_unix_seconds"]))
     flags = flags_of(begin)
-    listed = destination.store.backups(destination.source)
+    listed = list_settled(destination)
     backups = [backup for backup in listed if backup.dataset == dataset]
     from_guid = int(begin["from_guid"])
     parent = stdin_parent(backups, from_guid) if from_guid else None
@@ -68,10 +73,50 @@ def push_stdin(options: PushOptions, session: Session, destination: Destination)
     backup = backup_of(dataset, decision, begin, flags, destination)
     name = f"{dataset}@{snapshot}"
     session.reporter.step(f"taking {name} from standard input, level {decision.level}", dataset=dataset)
-    job = engine.PushJob(push_request(destination, session, backup), head, options.stdin_fd)
-    job.source_exited("unknown", "")
-    done = run_job(session, job, label=name)
+    ledger = destination.saved
+    run = ledger.begin(saved_run(dataset, decision, backup, session, destination), ())
+    with ledger.sending(run):
+        job = engine.PushJob(push_request(destination, session, backup, run), head, options.stdin_fd)
+        job.source_exited("unknown", "")
+        done = run_job(session, job, label=name, journal=RunJournal(ledger.runs, run.id, job))
     return replace(result_of(None, dataset, decision, done, destination), base=decision.parent_id)
+
+
+def list_settled(destination: Destination) -> tuple[Backup, ...]:
+    """What this source has committed, after earlier runs from standard input were settled and swept."""
+    ledger = destination.ledger
+    if ledger is None:
+        return destination.store.backups(destination.source)
+    ledger.open()
+    listed = destination.store.backups(destination.source)
+    if settle_stdin(ledger, listed):
+        listed = destination.store.backups(destination.source)
+    ledger.sweep()
+    return listed
+
+
+def saved_run(
+    dataset: str, decision: Decision, backup: dict[str, Any], session: Session, destination: Destination
+) -> SavedRun:
+    """What is kept of the run; its snapshots may be on another machine."""
+    return new_run(
+        destination,
+        session,
+        decision,
+        task=None,
+        dataset=dataset,
+        dataset_guid=None,
+        base=None,
+        base_guid=None if decision.parent is None else decision.parent.snapshot_guid,
+        flags=tuple(backup["flags"]),
+        raw=backup["raw"],
+        compression="none",
+        estimated_bytes=None,
+        tree_group=None,
+        zfs_userland=None,
+        zfs_kernel=None,
+        resumable=False,
+    )
 
 
 def read_head(descriptor: int, stop: Shutdown) -> bytes:

@@ -1,7 +1,8 @@
 """One stream of a push: `zfs send` into the engine, supervised, until the backup is committed or nothing is.
 
-Invariants: the engine commits only after the child's exit status 0 was reported; leaving this code for any reason ends
-and reaps the child; when the child failed, the engine reports its words, not the cut stream that followed from it.
+Invariants: the run is saved, and what it reads is held, before anything starts; the engine commits only after the
+child's exit status 0 was reported; leaving this code for any reason ends and reaps the child; when the child failed,
+the engine reports its words, not the cut stream that followed from it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
+from zfs_push_backups.catalogue.records import SavedRun
 from zfs_push_backups.run.jobs import run_job
+from zfs_push_backups.run.journal import RunJournal
+from zfs_push_backups.run.ledger import run_request
 from zfs_push_backups.run.results import PushResult, add_requests
 from zfs_push_backups.zfs.send import SendProcess
 
 if TYPE_CHECKING:
+    from zfs_push_backups.plan.history import Base
     from zfs_push_backups.plan.levels import Decision
+    from zfs_push_backups.plan.snapshots import Point
     from zfs_push_backups.run.push_task import Destination
+    from zfs_push_backups.run.resume import Resumption
     from zfs_push_backups.run.session import Session
     from zfs_push_backups.zfs.datasets import Dataset, Property
 
@@ -26,7 +33,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shipment:
-    """What is known of a stream before it runs. `arguments` is the whole `zfs` argument list."""
+    """What is known of a stream before it runs. `arguments` is the whole `zfs` argument list.
+
+    `resumption` is set when it goes on with a run that did not end.
+    """
 
     task: str | None
     facts: Dataset
@@ -38,27 +48,75 @@ class Shipment:
     tree_group: str | None
     parent_snapshot: str | None
     estimated_bytes: int | None
+    resumption: Resumption | None = None
 
 
 def send_dataset(shipment: Shipment, session: Session, destination: Destination) -> PushResult:
     """Send one stream and commit it."""
-    request = push_request(destination, session, backup_of(shipment, session, destination))
-    request["estimated_stream_bytes"] = shipment.estimated_bytes
-    request["compression"] = shipment.compression
+    backup = backup_of(shipment, session, destination)
+    run = noted(shipment, session, destination)
+    request = push_request(destination, session, backup, run)
     name = f"{shipment.facts.name}@{shipment.decision.target.name}"
     session.reporter.step(f"sending {name}, level {shipment.decision.level}", dataset=shipment.facts.name)
-    with SendProcess(session.zfs, shipment.arguments) as process:
+    with destination.saved.sending(run), SendProcess(session.zfs, shipment.arguments) as process:
         job = engine.PushJob(request, b"", process.fileno())
         process.close_pipe()
         process.supervise(job.source_exited)
-        done = run_job(session, job, label=name, total_bytes=shipment.estimated_bytes)
+        journal = RunJournal(destination.saved.runs, run.id, job)
+        done = run_job(session, job, label=name, total_bytes=shipment.estimated_bytes, journal=journal)
         if said := process.said():
             log.warning("%s was sent with exit status 0, but zfs send said: %s", name, said)
     return result_of(shipment.task, shipment.facts.name, shipment.decision, done, destination)
 
 
-def push_request(destination: Destination, session: Session, backup: dict[str, Any]) -> dict[str, Any]:
-    """The engine's request, as far as the destination decides it."""
+def noted(shipment: Shipment, session: Session, destination: Destination) -> SavedRun:
+    """Save the run, new or gone on with, and hold its target and base."""
+    session.stop.check()
+    decision, resumption = shipment.decision, shipment.resumption
+    points: list[Point | Base] = [decision.target, *([decision.base] if decision.base else [])]
+    if resumption is not None:
+        return destination.saved.go_on(resumption.run, resumption.stored, points)
+    run = new_run(
+        destination,
+        session,
+        decision,
+        task=shipment.task,
+        dataset=shipment.facts.name,
+        dataset_guid=shipment.facts.guid,
+        base=decision.base.argument if decision.base else None,
+        base_guid=decision.base.point.guid if decision.base else None,
+        flags=shipment.flags,
+        raw=shipment.raw,
+        compression=shipment.compression,
+        estimated_bytes=shipment.estimated_bytes,
+        tree_group=shipment.tree_group,
+        zfs_userland=session.capabilities.userland,
+        zfs_kernel=session.capabilities.kernel,
+        resumable=True,
+    )
+    return destination.saved.begin(run, points)
+
+
+def new_run(destination: Destination, session: Session, decision: Decision, **facts: Any) -> SavedRun:
+    """A run that begins now, with what the destination and the decision say of it."""
+    return SavedRun(
+        id=engine.new_backup_id(decision.level, decision.target.guid),
+        host=destination.host.name,
+        repository=destination.saved.repository,
+        source=destination.source,
+        snapshot=decision.target.name,
+        snapshot_guid=decision.target.guid,
+        level=decision.level,
+        parent_id=decision.parent_id,
+        recipients=destination.recipients,
+        part_size_bytes=destination.host.part_size,
+        begun=session.now(),
+        **facts,
+    )
+
+
+def push_request(destination: Destination, session: Session, backup: dict[str, Any], run: SavedRun) -> dict[str, Any]:
+    """The engine's request: what the destination decides, and what is pinned for the run."""
     session.stop.check()
     host = destination.host
     return {
@@ -70,8 +128,11 @@ def push_request(destination: Destination, session: Session, backup: dict[str, A
         "recipients": list(destination.recipients),
         "memory_budget_bytes": destination.memory_budget,
         "limit_upload_bytes_per_second": destination.limit_upload,
-        "part_size_bytes": host.part_size,
-        "repository_id": destination.store.repository or destination.store.create_repository(),
+        "part_size_bytes": run.part_size_bytes,
+        "estimated_stream_bytes": run.estimated_bytes,
+        "compression": run.compression,
+        "repository_id": run.repository,
+        "run": run_request(run),
         "backup": backup,
     }
 

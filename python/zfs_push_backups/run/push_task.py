@@ -1,8 +1,9 @@
 """One task of a push: its datasets, their snapshots, and for each what to send.
 
-Invariants: snapshots are taken at most once, for the whole tree at one instant; the store is listed once a task; a
-group id ties a tree together and is made of source, root and snapshot name, so that a dataset that failed joins the
-same group in a later run.
+Invariants: unfinished runs are settled before anything new is planned; snapshots are taken at most once, for the whole
+tree at one instant; a group id ties a tree together and is made of source, root and snapshot name, so that a dataset
+that failed or was not reached joins the same group in a later run. A tree of which a run is gone on with takes no new
+snapshot, for that reason.
 """
 
 from __future__ import annotations
@@ -13,22 +14,27 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from zfs_push_backups.errors import InternalError, ResumeImpossible
 from zfs_push_backups.plan.history import History
 from zfs_push_backups.plan.levels import Kind, Pins, Wish, decide, floor
 from zfs_push_backups.plan.snapshots import Rule, by_name, choose, created_name
 from zfs_push_backups.plan.tree import expand
 from zfs_push_backups.run.push_stream import Shipment, send_dataset
 from zfs_push_backups.run.results import PushResult
+from zfs_push_backups.run.resume import Settlement
 from zfs_push_backups.zfs import datasets, send, snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from zfs_push_backups.config.models import Host, Task
+    from zfs_push_backups.catalogue.records import SavedRun
+    from zfs_push_backups.config.models import Config, Host, Task
     from zfs_push_backups.plan.levels import Decision
     from zfs_push_backups.plan.listing import Backup
     from zfs_push_backups.plan.snapshots import Point
+    from zfs_push_backups.run.ledger import Ledger
     from zfs_push_backups.run.options import PushOptions
+    from zfs_push_backups.run.resume import Resumption
     from zfs_push_backups.run.session import Session
     from zfs_push_backups.run.store import Manifest, StoreView
     from zfs_push_backups.zfs.datasets import Dataset
@@ -38,14 +44,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a push goes, and under which name. Sizes in bytes, rates in bytes a second."""
+    """Where a push goes, and under which name. Sizes in bytes, rates in bytes a second.
 
+    `ledger` is None in a dry run, which only sees the runs in `foreseen`.
+    """
+
+    config: Config
     store: StoreView
     host: Host
     recipients: tuple[str, ...]
     source: str
     memory_budget: int
     limit_upload: int | None
+    ledger: Ledger | None = None
+    foreseen: tuple[SavedRun, ...] = ()
+
+    @property
+    def saved(self) -> Ledger:
+        """The saved runs of a push that sends."""
+        if self.ledger is None:
+            raise InternalError("a dry run was about to send something")
+        return self.ledger
 
 
 @dataclass(frozen=True)
@@ -69,15 +88,43 @@ class TaskPush:
         self.created: str | None = None
         self.chosen: dict[str, str] = {}
         self.listed: tuple[Backup, ...] = ()
+        self.resumptions: dict[str, Resumption] = {}
 
     def attempts(self) -> Iterator[Attempt]:
-        """Take the snapshot if the task says so, list the store, then yield one attempt a dataset."""
+        """List the store, settle unfinished runs, take the snapshot if the task says so; one attempt a dataset."""
+        ledger = self.destination.ledger
+        if ledger is not None:
+            ledger.open()
         names = self.dataset_names()
+        for name in names:
+            self.session.stop.note(name, "pending")
         self.listed = self.destination.store.backups()
+        self.settle(ledger, names)
         if self.task.snapshot.create and self.options.snapshot is None:
-            self.take_snapshot()
+            self.created = self.snapshot_of_unfinished_tree()
+            if self.created is None:
+                self.take_snapshot()
         for name in names:
             yield Attempt(self, name)
+
+    def settle(self, ledger: Ledger | None, names: Sequence[str]) -> None:
+        """Find out which runs are gone on with; what the others left is swept before anything new is stored."""
+        if ledger is None:
+            settlement = Settlement(self, names, self.destination.foreseen)
+            settlement.foresee()
+        else:
+            settlement = Settlement(self, names, ledger.unfinished())
+            settlement.settle(ledger)
+            if settlement.committed:
+                self.listed = self.destination.store.backups()
+            ledger.tidy(self.listed)
+        self.resumptions = settlement.resumptions
+
+    def snapshot_of_unfinished_tree(self) -> str | None:
+        """The snapshot that the rest of an interrupted tree belongs to."""
+        runs = [resumption.run for resumption in self.resumptions.values()]
+        newest = max((run for run in runs if run.tree_group), key=lambda run: run.begun, default=None)
+        return None if newest is None else newest.snapshot
 
     def dataset_names(self) -> Sequence[str]:
         """The root, or the tree that the patterns leave."""
@@ -131,6 +178,29 @@ class Attempt:
         self.dataset = dataset
 
     def run(self) -> PushResult:
+        """Go on with the run that did not end, or choose a snapshot, decide what to send, and send that."""
+        if (resumption := self.work.resumptions.get(self.dataset)) is not None:
+            try:
+                return self.go_on(resumption)
+            except ResumeImpossible as error:
+                self.work.destination.saved.abandon(resumption.run, error.message)
+                self.work.destination.saved.sweep()
+        return self.begin()
+
+    def go_on(self, resumption: Resumption) -> PushResult:
+        """Send the same stream again; what is stored of it is proven, the rest is stored."""
+        work, run, decision = self.work, resumption.run, resumption.decision
+        facts = datasets.describe(work.session.zfs, self.dataset)
+        shipment = self.shipment(facts, decision, run.flags, raw=run.raw)
+        shipment = replace(
+            shipment, tree_group=run.tree_group, estimated_bytes=run.estimated_bytes, resumption=resumption
+        )
+        reasons = (f"an unfinished run is gone on with: {resumption.stored} parts are stored",)
+        if work.options.dry_run:
+            return self.planned(shipment, reasons)
+        return replace(send_dataset(shipment, work.session, work.destination), reasons=reasons)
+
+    def begin(self) -> PushResult:
         """Choose the snapshot, decide what to send, send it."""
         work, zfs = self.work, self.work.session.zfs
         facts = datasets.describe(zfs, self.dataset)
@@ -155,10 +225,10 @@ class Attempt:
         """The snapshot named, just taken, or best of those that match."""
         work = self.work
         if work.created is not None:
-            if work.options.dry_run:
+            if work.options.dry_run and not work.resumptions:
                 newest = here[-1].createtxg + 1 if here else 1
                 return Planned(work.created, 0, newest, int(work.session.now().timestamp())), ()
-            return snapshots.find(here, self.dataset, work.created), ()
+            return self.created_snapshot(here, work.created), ()
         if work.options.snapshot is not None:
             return by_name(self.dataset, here, self.own_name(work.options.snapshot)), ()
         rule = Rule(match=work.task.snapshot.match, now=work.session.now(), max_age=work.task.snapshot.max_age)
@@ -168,6 +238,15 @@ class Attempt:
         for warning in choice.warnings:
             log.warning("%s", warning)
         return choice.snapshot, choice.reasons
+
+    def created_snapshot(self, here: list[snapshots.Snapshot], name: str) -> snapshots.Snapshot:
+        """The snapshot taken for the tree; one of its own for a dataset that was made after an unfinished tree's."""
+        work = self.work
+        if work.resumptions and all(snapshot.name != name for snapshot in here):
+            name = created_name(work.task.snapshot.name, work.session.now())
+            snapshots.create(work.session.zfs, self.dataset, name, recursive=False)
+            here = snapshots.list_snapshots(work.session.zfs, self.dataset)
+        return snapshots.find(here, self.dataset, name)
 
     def own_name(self, wanted: str) -> str:
         """`root@name` means the snapshot of that name in every dataset of a tree."""

@@ -1,0 +1,222 @@
+"""The saved runs of one push at one repository: begun, gone on with, ended; with their locks, holds and leftovers.
+
+Invariants: the repository is locked before any saved run is looked at; a run is durable, and what it reads is held,
+before its engine job starts; a run that is given up is said so, with the reason, and swept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from zfs_push_backups.errors import Cancelled, StateError, StoreDamaged, ZfsPushBackupsError
+from zfs_push_backups.plan.resume import Look
+from zfs_push_backups.run import holds
+from zfs_push_backups.run.locks import locked
+from zfs_push_backups.run.state import open_catalogue
+from zfs_push_backups.run.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from zfs_push_backups.catalogue.catalogue import Catalogue
+    from zfs_push_backups.catalogue.records import SavedRun
+    from zfs_push_backups.config.models import Config, Host, Task
+    from zfs_push_backups.plan.history import Base
+    from zfs_push_backups.plan.listing import Backup
+    from zfs_push_backups.plan.snapshots import Point
+    from zfs_push_backups.run.locks import Locked
+    from zfs_push_backups.run.session import Session
+    from zfs_push_backups.run.store import StoreView
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def ledger_of(
+    session: Session, config: Config, store: StoreView, source: str, *, command: str, wait_seconds: float | None
+) -> Iterator[Ledger]:
+    """Open the run state and lock the host while the block runs."""
+    with (
+        open_catalogue(config) as catalogue,
+        locked(session, config, store.host, command=command, wait_seconds=wait_seconds) as lock,
+    ):
+        yield Ledger(session, config, store, source, catalogue, lock)
+
+
+class Ledger:
+    """What one run, under its locks, knows and notes of saved runs. `repository` is empty until `open`."""
+
+    def __init__(
+        self, session: Session, config: Config, store: StoreView, source: str, catalogue: Catalogue, lock: Locked
+    ) -> None:
+        self.session = session
+        self.config = config
+        self.store = store
+        self.source = source
+        self.catalogue = catalogue
+        self.runs = catalogue.runs
+        self.repository = ""
+        self.tasks: tuple[Task, ...] = ()
+        self._lock = lock
+        self._tidy = False
+        self._reconciled = False
+
+    @property
+    def host(self) -> Host:
+        """Where to."""
+        return self.store.host
+
+    def open(self) -> None:
+        """Open or make the repository and lock it; once is enough."""
+        if not self.repository:
+            self.session.stop.check()
+            self.use(self.store.create_repository())
+
+    def use(self, repository: str) -> None:
+        """Lock the repository of this id."""
+        self._lock.repository(repository)
+        self.repository = repository
+
+    def unfinished(self) -> tuple[SavedRun, ...]:
+        """This source's runs that have not ended."""
+        return tuple(run for run in self.runs.unfinished(self.repository) if run.source == self.source)
+
+    def look(self, run: SavedRun) -> Look:
+        """What the store holds of a run."""
+        operation = {**_place(run), "parts": list(run.parts)}
+        return Look.from_report(self.store.call({"resume_look": operation}))
+
+    def committed(self, run: SavedRun) -> None:
+        """Note a run whose manifest stands."""
+        self.runs.finish(run.id, "committed")
+        self._tidy = False
+        self.session.reporter.step(f"{run.name}: already committed as {run.id}", dataset=run.dataset)
+
+    def recommit(self, run: SavedRun) -> bool:
+        """Write the manifest of a run that had everything else; False where the parts are no longer all there."""
+        operation = {
+            **_place(run),
+            "manifest_key": run.manifest_key,
+            "manifest": run.manifest,
+            "repository_id": self.repository,
+            "storage_class": self.host.storage_class.manifest,
+        }
+        try:
+            self.store.call({"recommit": operation})
+        except StoreDamaged as error:
+            if error.code == "engine.repository_changed":
+                raise
+            self.abandon(run, error.message)
+            return False
+        self.runs.finish(run.id, "committed")
+        self.session.reporter.step(f"{run.name}: committed as {run.id}, which lacked its manifest", dataset=run.dataset)
+        return True
+
+    def abandon(self, run: SavedRun, reason: str) -> None:
+        """Give a run up, loudly; its parts go with the next sweep."""
+        self.runs.finish(run.id, "abandoned", error=reason)
+        self._tidy = False
+        log.warning(
+            "the unfinished run %s of %s is given up, as %s; %s",
+            run.id,
+            run.name,
+            reason,
+            "its snapshot is sent anew" if run.resumable else "it has to be piped in again",
+        )
+
+    def begin(self, run: SavedRun, points: Iterable[Point | Base]) -> SavedRun:
+        """Save a new run and hold what it reads."""
+        run = replace(run, sessions=(secrets.token_hex(16),))
+        self.runs.begin(run)
+        try:
+            self._hold(run, points)
+        except ZfsPushBackupsError as error:
+            self.runs.finish(run.id, "failed", error=error.message)
+            self.runs.swept([run.id])
+            raise
+        return run
+
+    def go_on(self, run: SavedRun, stored: int, points: Iterable[Point | Base]) -> SavedRun:
+        """Save that a run is gone on with behind its first `stored` parts, and hold what it reads."""
+        session = secrets.token_hex(16)
+        self.runs.new_session(run.id, session, keep=stored)
+        self._hold(run, points)
+        return replace(run, sessions=(*run.sessions, session), parts=run.parts[:stored])
+
+    def _hold(self, run: SavedRun, points: Iterable[Point | Base]) -> None:
+        where = (self.session, self.config, self.host, self.repository, self.catalogue)
+        holds.take(*where, dataset=run.dataset, points=points, task=run.task, reason=f"run {run.id}")
+
+    @contextlib.contextmanager
+    def sending(self, run: SavedRun) -> Iterator[None]:
+        """Note how the block failed, if it does; the next run reads that, and `status` shows it."""
+        try:
+            yield
+        except ZfsPushBackupsError as error:
+            if isinstance(error, Cancelled) and run.resumable:
+                self.session.stop.note(run.dataset, "resumable")
+            self._note_failure(run, error.message)
+            raise
+
+    def _note_failure(self, run: SavedRun, message: str) -> None:
+        """A state that can't be written any more must not hide why the run failed."""
+        try:
+            if run.resumable:
+                self.runs.interrupted(run.id, message)
+            else:
+                self.runs.finish(run.id, "failed", error=message)
+        except StateError as error:
+            log.warning("the end of the run could not be noted: %s", error)
+
+    def tidy(self, backups: Sequence[Backup]) -> None:
+        """Sweep, where something may be left since the last time, and set the holds right once at the start."""
+        if not self._tidy:
+            self.sweep()
+        if not self._reconciled:
+            self._reconciled = True
+            self.reconcile(backups)
+
+    def sweep(self) -> None:
+        """Remove leftovers. A store that lets nothing be removed keeps no backup from being made."""
+        with _or_warn("what unfinished runs left could not be swept"):
+            report = sweep(self.store, self.runs, self.repository, self.source)
+            self._tidy = True
+            for one in report.removed:
+                self.session.reporter.step(f"swept {one.id}: {one.keys} objects of an unfinished run")
+
+    def end(self) -> None:
+        """Set the holds right at the end of a run."""
+        if self._reconciled and not self.session.stop.requested:
+            with _or_warn("the holds could not be set right"):
+                self.reconcile(self.store.backups())
+
+    def reconcile(self, backups: Sequence[Backup]) -> None:
+        """Hold exactly what the next runs need."""
+        with _or_warn("the holds could not be set right"):
+            where = (self.session, self.config, self.host, self.repository, self.catalogue)
+            saved = self.runs.resumable(self.repository)
+            holds.reconcile(*where, backups, saved, tasks=self.tasks, source=self.source)
+
+
+def run_request(run: SavedRun) -> dict[str, Any]:
+    """The run as the engine's push request has it."""
+    return {"id": run.id, "sessions": list(run.sessions), "resumable": run.resumable, "stored": list(run.parts)}
+
+
+def _place(run: SavedRun) -> dict[str, Any]:
+    return {"id": run.id, "source": run.source, "dataset": run.dataset, "sessions": list(run.sessions)}
+
+
+@contextlib.contextmanager
+def _or_warn(what: str) -> Iterator[None]:
+    """A failure of housekeeping is told; a stop is a stop, and a state that can't be written ends the run."""
+    try:
+        yield
+    except (Cancelled, StateError):
+        raise
+    except ZfsPushBackupsError as error:
+        log.warning("%s: %s", what, error)

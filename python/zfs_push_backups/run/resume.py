@@ -1,0 +1,204 @@
+"""Settles a task's unfinished runs before anything new is planned: done, committed, gone on with, or given up.
+
+Invariants: the store is asked before anything is decided; at most one run of a dataset is gone on with, the one that
+began last; a dataset whose facts can't be had keeps its run as it is, and fails by itself when its turn comes.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zfs_push_backups.config.choice import for_host
+from zfs_push_backups.errors import Cancelled, ConfigurationError, ZfsError
+from zfs_push_backups.plan.history import Base
+from zfs_push_backups.plan.levels import Decision, Kind
+from zfs_push_backups.plan.listing import Chains
+from zfs_push_backups.plan.resume import Asked, Done, GoOn, Look, Present, Recommit, StartAnew, resume
+from zfs_push_backups.report.progress import human_bytes
+from zfs_push_backups.zfs import datasets, send, snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from zfs_push_backups.catalogue.records import SavedRun
+    from zfs_push_backups.plan.listing import Backup
+    from zfs_push_backups.plan.resume import Verdict
+    from zfs_push_backups.run.ledger import Ledger
+    from zfs_push_backups.run.push_task import TaskPush
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run to go on with: its first `stored` parts are there. `decision` is what it sends, by present names."""
+
+    run: SavedRun
+    stored: int
+    decision: Decision
+
+
+class Settlement:
+    """The unfinished runs that concern one task, and what becomes of them."""
+
+    def __init__(self, work: TaskPush, names: Sequence[str], saved: Iterable[SavedRun]) -> None:
+        self.work = work
+        self.names = frozenset(names)
+        self.saved = tuple(run for run in saved if self._concerns(run))
+        self.resumptions: dict[str, Resumption] = {}
+        self.committed = False
+
+    def settle(self, ledger: Ledger) -> None:
+        """Decide about each run, the one that began last first, and do what that means."""
+        for run in sorted(self.saved, key=lambda run: (run.begun, run.id), reverse=True):
+            self.work.session.stop.check()
+            found = self._found(run)
+            if found is None:
+                continue
+            present, decision = found
+            verdict = resume(run, present, self._asked(run), ledger.look(run))
+            if isinstance(verdict, GoOn) and run.dataset in self.resumptions:
+                verdict = StartAnew("a later run of this dataset is gone on with")
+            elif isinstance(verdict, StartAnew) and run.resumable and run.dataset not in self.names:
+                verdict = StartAnew("its dataset is gone, or no longer part of the task")
+            self._apply(ledger, run, verdict, decision)
+
+    def foresee(self) -> None:
+        """Settle for a dry run: nothing is asked of the store, and nothing is changed."""
+        for run in self.saved:
+            found = self._found(run)
+            if found is not None and not run.committing and found[1] is not None:
+                verdict = resume(run, found[0], self._asked(run), Look(stored=len(run.parts)))
+                if isinstance(verdict, GoOn):
+                    self.resumptions[run.dataset] = Resumption(run, verdict.stored, found[1])
+
+    def _apply(self, ledger: Ledger, run: SavedRun, verdict: Verdict, decision: Decision | None) -> None:
+        if isinstance(verdict, Done):
+            ledger.committed(run)
+            self.committed = True
+        elif isinstance(verdict, Recommit):
+            self.committed = ledger.recommit(run) or self.committed
+        elif isinstance(verdict, GoOn) and decision is not None:
+            for note in verdict.notes:
+                log.warning("%s: %s", run.dataset, note)
+            self.resumptions[run.dataset] = Resumption(run, verdict.stored, decision)
+            tell(ledger, run, verdict.stored)
+        else:
+            ledger.abandon(run, verdict.reason if isinstance(verdict, StartAnew) else "its snapshot is gone")
+
+    def _concerns(self, run: SavedRun) -> bool:
+        """The task's own runs, those that no enabled task claims any more, and what came from standard input."""
+        if not run.resumable:
+            return True
+        if not self.work.options.dataset and run.task == self.work.task.name:
+            return True
+        destination = self.work.destination
+        claimed = {task.name for task in destination.config.tasks if task.enabled and for_host(task, destination.host)}
+        return run.dataset in self.names and run.task not in claimed
+
+    def _asked(self, run: SavedRun) -> Asked:
+        options = self.work.options
+        wanted = options.snapshot
+        owner, _, name = (wanted or "").rpartition("@")
+        # A snapshot of another dataset is refused when the dataset's turn comes; a run is not given up for that.
+        own = owner in {"", run.dataset, self.work.task.root}
+        return Asked(level=options.level, snapshot=name if wanted and own else None)
+
+    def _found(self, run: SavedRun) -> tuple[Present, Decision | None] | None:
+        try:
+            return self._present(run)
+        except Cancelled:
+            raise
+        except (ZfsError, ConfigurationError) as error:
+            log.debug("the run %s stays as it is: %s", run.id, error)
+            return None
+
+    def _present(self, run: SavedRun) -> tuple[Present, Decision | None]:
+        """The facts of now; with what would be sent, if the snapshots for it are here."""
+        parent = parent_of(run, self.work.backups_of(run.dataset))
+        if not run.resumable or run.dataset not in self.names:
+            return unchanged(run, parent=parent, here=not run.resumable), None
+        zfs, capabilities = self.work.session.zfs, self.work.session.capabilities
+        try:
+            facts = datasets.describe(zfs, run.dataset)
+        except ZfsError as error:
+            # A pool that isn't imported now is no proof that anything is gone.
+            if error.code != "zfs.not_found" or not datasets.exists(zfs, run.dataset.partition("/")[0]):
+                raise
+            return unchanged(run, parent=parent, here=False), None
+        raw = datasets.raw_choice(facts, self.work.task.raw, can_raw=capabilities.send_raw)
+        here = {point.guid: point for point in snapshots.list_snapshots(zfs, run.dataset)}
+        marks = snapshots.list_bookmarks(zfs, run.dataset) if capabilities.bookmarks else []
+        bases = {point.guid: Base(point, is_bookmark=True) for point in marks}
+        bases |= {guid: Base(point, is_bookmark=False) for guid, point in here.items()}
+        target = here.get(run.snapshot_guid)
+        base = None if run.base_guid is None else bases.get(run.base_guid)
+        present = Present(
+            recipients=frozenset(self.work.destination.recipients),
+            compression=self.work.task.compression,
+            part_size_bytes=self.work.destination.host.part_size,
+            raw=raw,
+            flags=send.flags_for(capabilities, raw=raw),
+            zfs_kernel=capabilities.kernel,
+            snapshot=None if target is None else target.name,
+            base=run.base_guid is None or base is not None,
+            parent=run.parent_id is None or parent is not None,
+        )
+        if target is None:
+            return present, None
+        kind = Kind.FULL if run.parent_id is None else Kind.INCREMENTAL
+        return present, Decision(kind, run.level, target, base=base, parent=parent)
+
+
+def settle_stdin(ledger: Ledger, listed: Sequence[Backup]) -> bool:
+    """Settle what came from standard input: it can be done, or committed, but not gone on with.
+
+    Returns whether the listing is out of date.
+    """
+    committed = False
+    for run in ledger.unfinished():
+        if run.resumable:
+            continue
+        backups = tuple(one for one in listed if one.dataset == run.dataset and one.source == run.source)
+        present = unchanged(run, parent=parent_of(run, backups), here=True)
+        verdict = resume(run, present, Asked(), ledger.look(run))
+        if isinstance(verdict, Done):
+            ledger.committed(run)
+            committed = True
+        elif isinstance(verdict, Recommit):
+            committed = ledger.recommit(run) or committed
+        elif isinstance(verdict, StartAnew):
+            ledger.abandon(run, verdict.reason)
+    return committed
+
+
+def parent_of(run: SavedRun, backups: Sequence[Backup]) -> Backup | None:
+    """The committed backup that a run stands on, if its chain is whole."""
+    chains = Chains(backups)
+    return next((one for one in chains.backups if one.id == run.parent_id and chains.whole(one)), None)
+
+
+def unchanged(run: SavedRun, *, parent: Backup | None, here: bool) -> Present:
+    """The facts where only the store decides: `here` says whether the run's snapshot can be had at all."""
+    return Present(
+        recipients=frozenset(run.recipients),
+        compression=run.compression,
+        part_size_bytes=run.part_size_bytes,
+        raw=run.raw,
+        flags=run.flags,
+        zfs_kernel=run.zfs_kernel,
+        snapshot=run.snapshot if here else None,
+        parent=run.parent_id is None or parent is not None,
+    )
+
+
+def tell(ledger: Ledger, run: SavedRun, stored: int) -> None:
+    """Say where a run goes on."""
+    stored_bytes = sum(int(part["sealed_length"]) for part in run.parts[:stored])
+    ledger.session.reporter.step(
+        f"{run.name}: existing state found: {stored} parts, {human_bytes(stored_bytes)} stored,"
+        f" going on at part {stored}",
+        dataset=run.dataset,
+    )
