@@ -28,6 +28,7 @@ COMMANDS = {
     "restore": "bring a backup back: to a new dataset, a file or stdout",
     "list": "show the backups of a host",
     "check": "look at configuration, keys, rights and freshness, and say what to do",
+    "holds": "show which snapshots are held, why and how long; release them",
     "keygen": "make an age identity and print its recipient",
     "config": "print the configuration's JSON Schema",
     "completions": "print shell completions for bash, zsh or tcsh",

@@ -41,7 +41,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse; an option or word that isn't known is refused with the nearest one that is."""
-        found, unknown = self.parse_known_args(arguments)
+        # Words may stand before, between and behind the options.
+        found, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             self.refuse(unknown[0])
         return found

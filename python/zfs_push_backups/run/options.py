@@ -81,3 +81,12 @@ class CheckOptions(HostOptions):
     recipients: tuple[str, ...] = ()
     max_age: str | None = None
     write: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldsOptions(HostOptions):
+    """Holds of one host, or without `host` of all. For a release: snapshot `names`, or `every` one of them."""
+
+    names: tuple[str, ...] = ()
+    every: bool = False
+    wait_seconds: float | None = None

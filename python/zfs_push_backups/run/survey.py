@@ -31,14 +31,18 @@ log = logging.getLogger(__name__)
 
 
 class Survey:
-    """The datasets looked at. `asked` are those where holds of ours may be; `whole_pools` were seen as a whole."""
+    """The datasets looked at. `asked` are those where holds of ours may be; `whole_pools` were seen as a whole.
 
-    def __init__(self, session: Session, config: Config, host: Host, tasks: Iterable[Task] = ()) -> None:
+    Without a host every task is looked at and none counts as enabled.
+    """
+
+    def __init__(self, session: Session, config: Config, host: Host | None, tasks: Iterable[Task] = ()) -> None:
         self.session = session
         self.config = config
         configured = {task.name for task in config.tasks}
         self.extra = tuple(task for task in tasks if task.name not in configured)
-        self.enabled = tuple(task for task in config.tasks if task.enabled and for_host(task, host)) + self.extra
+        mine = (task for task in config.tasks if host is not None and task.enabled and for_host(task, host))
+        self.enabled = (*mine, *self.extra)
         self.machine: dict[str, Here] = {}
         self.asked: set[str] = set()
         self.whole_pools: set[str] = set()
