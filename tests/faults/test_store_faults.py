@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -141,7 +142,7 @@ CASES = [
 
 def spoilt(case: Case, worker: Worker) -> None:
     """Push with the fault, then without, and demand everything."""
-    large = {"part_size": "12MiB", "more": {"memory_budget": "32MiB"}} if case.large else {}
+    large: dict[str, Any] = {"part_size": "12MiB", "more": {"memory_budget": "32MiB"}} if case.large else {}
     with worker.machine("bucket", host=case.host, **large) as machine:
         begun = time.monotonic()
         if case.name == "uploads can't be ended":
