@@ -141,6 +141,9 @@ def fake_source(folder: Path) -> FakeZfs:
     guid = int(engine.parse_begin((STREAMS / "d-full.zs").read_bytes()[:312])["to_guid"])
     rows = f"t/d@s\tguid\t{guid}\t-\nt/d@s\tcreatetxg\t5\t-\nt/d@s\tcreation\t{int(time.time())}\t-\n"
     fake.answer("get", "-Hp", "guid,createtxg,creation", out=rows)
+    fake.answer("get", "-Hp", "-r", "-d", "1", out=f"t/d\tguid\t77\t-\n{rows}t/d@s\tuserrefs\t0\t-\n")
+    fake.answer("hold")
+    fake.answer("release")
     fake.answer("send", "-nP", out="size\t1000\n")
     return fake
 

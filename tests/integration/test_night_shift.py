@@ -90,6 +90,7 @@ def test_a_group_whose_snapshot_name_was_used_again_means_the_newest(
     bench: Workbench, grove: tuple[Dataset, Dataset, str]
 ) -> None:
     one, _, group = grove
+    zfs("release", "zfs-push-backups:backup1", f"{one.name}@same")
     zfs("destroy", f"{one.name}@same")
     time.sleep(1.1)
     one.snapshot("same")
