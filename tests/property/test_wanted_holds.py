@@ -22,10 +22,11 @@ from property.plan_builders import NOON, PINS, SOURCE
 from zfs_push_backups.catalogue import holds as journal
 from zfs_push_backups.config.models import Config, Host, Task
 from zfs_push_backups.errors import NoBase
-from zfs_push_backups.plan.history import History
+from zfs_push_backups.plan.history import Base, History
 from zfs_push_backups.plan.holds import hold_tag, is_own_bookmark
 from zfs_push_backups.plan.levels import Decision, Kind, Wish, decide
 from zfs_push_backups.plan.listing import NO_PARENT, Backup
+from zfs_push_backups.plan.snapshots import Point
 from zfs_push_backups.run.holds import reconcile, take
 from zfs_push_backups.run.shutdown import Shutdown
 
@@ -252,7 +253,7 @@ class Machine(RuleBasedStateMachine):
         run = Run(identity, "one", dataset, own, decision.target.guid, base, decision)
         self.zfs.crash_after = crash
         try:
-            points = [decision.target, *([decision.base] if decision.base else [])]
+            points: list[Point | Base] = [decision.target, *([decision.base] if decision.base else [])]
             take(
                 self.session, self.config(), HOST, REPOSITORY, self.catalogue,
                 dataset=dataset, points=points, task="one", reason=identity,
@@ -323,15 +324,15 @@ class Machine(RuleBasedStateMachine):
         return found
 
     def expected_holds(self, extra: tuple[Task, ...]) -> set[tuple[str, int]]:
-        found = set()
+        found: set[tuple[str, int]] = set()
         if not self.capabilities.bookmarks:
             found = {(name, guid) for name in self.covered(extra) for guid in self.bases(name)}
         for run in self.runs:
             for name, one in self.zfs.datasets.items():
                 if str(one.guid) == run.dataset_guid:
                     here = {snap.guid for snap in one.snapshots}
-                    found |= {(name, guid) for guid in (run.snapshot_guid, run.base_guid) if guid in here}
-        return {(name, guid) for name, guid in found if guid is not None}
+                    found |= {(name, guid) for guid in here & {run.snapshot_guid, run.base_guid}}
+        return found
 
     def held(self) -> set[tuple[str, int]]:
         return {
