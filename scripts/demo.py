@@ -64,6 +64,7 @@ def configure(folder: Path, source: Dataset) -> Path:
     config = folder / "config.yaml"
     config.write_text(
         f"base_dir: {folder}/state\n"
+        f"lock_dir: {folder}\n"
         f"recipients: [{recipient}]\n"
         f"hosts:\n"
         f"  demo:\n"

@@ -54,6 +54,7 @@ def for_server(folder: Path, identity: AgeIdentity, server: S3Server, *, payload
 def _client(folder: Path, identity: AgeIdentity, host: dict[str, str]) -> Client:
     document: dict[str, Any] = {
         "base_dir": str(folder / "state"),
+        "lock_dir": str(folder),
         "recipients": [identity.recipient],
         "hosts": {"bench": host},
     }

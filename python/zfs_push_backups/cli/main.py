@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             complain_of_stdout(error)
             return settled(1)
         return settled(0)
-    return settled(guarded(words))
+    return settled(guarded(words, as_program=arguments is None))
 
 
 def fill_closed_descriptors() -> None:
@@ -99,13 +99,13 @@ def complain_of_stdout(error: OSError) -> None:
         fail(AccessDenied(f"stdout can't be written: {error.strerror}"), as_json=False)
 
 
-def guarded(words: list[str]) -> int:
+def guarded(words: list[str], *, as_program: bool) -> int:
     """Run the command line; every ending becomes one line and an exit code."""
     from zfs_push_backups.errors import ZfsPushBackupsError
 
     as_json = "--json" in words
     try:
-        return dispatch(words)
+        return dispatch(words, as_program=as_program)
     except ZfsPushBackupsError as error:
         return fail(error, as_json=as_json)
     except SystemExit as error:
@@ -125,7 +125,7 @@ def guarded(words: list[str]) -> int:
         return fail(unexpected(error), as_json=as_json)
 
 
-def dispatch(words: list[str]) -> int:
+def dispatch(words: list[str], *, as_program: bool) -> int:
     """Find the subcommand and run it."""
     if words and words[0] in {"-V", "--version"}:
         from zfs_push_backups.cli.version import run_version
@@ -143,6 +143,7 @@ def dispatch(words: list[str]) -> int:
     module.add_arguments(parser)
     add_common(parser)
     options = parser.parse_strictly(words)
+    options.as_program = as_program
     return run(module, options)
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def running(options: argparse.Namespace) -> Iterator[Session]:
     """Give the session of one command; signals stop it while the block runs, and its cleanups run behind it."""
     stop = Shutdown()
-    with stopping_signals(stop) as numbers:
+    with stopping_signals(stop, to_the_end=options.as_program) as numbers:
         engine.cancel_jobs_on_signals(sorted(numbers))
         try:
             yield Session(stop=stop, reporter=choose_reporter(as_json=options.json, quiet=options.quiet))

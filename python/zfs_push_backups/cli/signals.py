@@ -34,8 +34,11 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def stopping_signals(stop: Shutdown) -> Iterator[frozenset[int]]:
-    """Have stopping signals (those given) stop the run while the block runs, then put the former handlers back."""
+def stopping_signals(stop: Shutdown, *, to_the_end: bool = False) -> Iterator[frozenset[int]]:
+    """Have stopping signals (those given) stop the run while the block runs, then put the former handlers back.
+
+    With `to_the_end` the process ends soon after the block: a signal then ends it at once, with the exit code of one.
+    """
     watch = _Watch(stop)
     former: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
     former_pipe = signal.set_wakeup_fd(watch.writing, warn_on_full_buffer=False)
@@ -47,9 +50,14 @@ def stopping_signals(stop: Shutdown) -> Iterator[frozenset[int]]:
         yield frozenset(watch.numbers)
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            signal.signal(number, exit_at_once if to_the_end else handler)
         signal.set_wakeup_fd(former_pipe)
         watch.leave()
+
+
+def exit_at_once(number: int, _frame: FrameType | None) -> None:
+    """End the process as a stopped command does."""
+    os._exit(128 + number)
 
 
 class _Watch:

@@ -171,7 +171,7 @@ def test_an_unexpected_failure_is_one_line_and_a_traceback_with_v(
 def test_ctrl_c_before_anything_runs_ends_with_130(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_words: list[str]) -> int:
+    def interrupted(_words: list[str], *, as_program: bool) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "dispatch", interrupted)
