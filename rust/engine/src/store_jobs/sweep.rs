@@ -76,7 +76,7 @@ impl Sweep<'_> {
         let data = self.store.list(&prefix).await?;
         let data = data.into_iter().filter(|object| is_ours(&prefix, &object.key)).collect();
         let uploads = self.store.unfinished(&prefix).await?;
-        let uploads = uploads.into_iter().filter(|upload| is_ours(&prefix, &upload.key)).collect();
+        let uploads = uploads.into_iter().filter(|upload| lies_in(&prefix, &upload.key)).collect();
         Ok(Some(Leftover { intent, intent_object: object, data, uploads }))
     }
 
@@ -140,6 +140,11 @@ impl Sweep<'_> {
 fn is_ours(prefix: &str, key: &str) -> bool {
     let name = key.strip_prefix(prefix);
     name.is_some_and(|name| matches!(name, "meta.age" | "RECOVER.txt") || PartName::parse(name).is_some())
+}
+
+/// Whether an upload is one of this backup's. Its name says nothing: a directory host has temporary ones.
+fn lies_in(prefix: &str, key: &str) -> bool {
+    key.strip_prefix(prefix).is_some_and(|name| !name.contains('/'))
 }
 
 /// What was done, or would be.
