@@ -28,6 +28,9 @@ COMMANDS = {
     "restore": "bring a backup back: to a new dataset, a file or stdout",
     "list": "show the backups of a host",
     "check": "look at configuration, keys, rights and freshness, and say what to do",
+    "status": "show what runs, what can be gone on with, what is pending, and the last runs",
+    "forget-run": "give an unfinished run up, so that the next push begins anew",
+    "cleanup": "remove what unfinished runs left in a store",
     "holds": "show which snapshots are held, why and how long; release them",
     "keygen": "make an age identity and print its recipient",
     "config": "print the configuration's JSON Schema",
@@ -163,7 +166,7 @@ def load(name: str) -> ModuleType:
     """Import the module of one subcommand."""
     import importlib
 
-    return importlib.import_module(f"zfs_push_backups.cli.{name}")
+    return importlib.import_module(f"zfs_push_backups.cli.{name.replace('-', '_')}")
 
 
 def overview() -> str:

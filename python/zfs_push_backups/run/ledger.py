@@ -17,7 +17,7 @@ from zfs_push_backups.plan.resume import Look
 from zfs_push_backups.run import holds
 from zfs_push_backups.run.locks import locked
 from zfs_push_backups.run.state import open_catalogue
-from zfs_push_backups.run.sweep import sweep
+from zfs_push_backups.run.sweep import note_swept, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.run.locks import Locked
     from zfs_push_backups.run.session import Session
     from zfs_push_backups.run.store import StoreView
+    from zfs_push_backups.run.sweep import SweepReport
 
 log = logging.getLogger(__name__)
 
@@ -183,10 +184,16 @@ class Ledger:
     def sweep(self) -> None:
         """Remove leftovers. A store that lets nothing be removed keeps no backup from being made."""
         with _or_warn("what unfinished runs left could not be swept"):
-            report = sweep(self.store, self.runs, self.repository, self.source)
-            self._tidy = True
-            for one in report.removed:
+            for one in self.swept().removed:
                 self.session.reporter.step(f"swept {one.id}: {one.keys} objects of an unfinished run")
+
+    def swept(self) -> SweepReport:
+        """Remove leftovers and say what went."""
+        saved = self.runs.unswept(self.repository)
+        report = sweep(self.store, saved, self.repository, self.source)
+        note_swept(self.runs, saved, report)
+        self._tidy = True
+        return report
 
     def end(self) -> None:
         """Set the holds right at the end of a run."""

@@ -90,3 +90,30 @@ class HoldsOptions(HostOptions):
     names: tuple[str, ...] = ()
     every: bool = False
     wait_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions(HostOptions):
+    """A look at the run state; without a host at that of all. `limit` is how many ended runs to show of each."""
+
+    limit: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetOptions(HostOptions):
+    """Which unfinished runs to forget: one by its `run_id`, those of a `task` or `dataset`, or the only one."""
+
+    run_id: str | None = None
+    task: str | None = None
+    dataset: str | None = None
+    source: str | None = None
+    wait_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanupOptions(HostOptions):
+    """A sweep of what unfinished runs left; a dry run only shows it."""
+
+    source: str | None = None
+    dry_run: bool = False
+    wait_seconds: float | None = None

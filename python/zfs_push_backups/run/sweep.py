@@ -56,16 +56,18 @@ class SweepReport:
         return {**asdict(self), "waiting": waiting}
 
 
-def sweep(store: StoreView, runs: Runs, repository: str, source: str, *, dry_run: bool = False) -> SweepReport:
-    """Sweep what this source, and the sources of saved runs, have left in the repository."""
-    saved = runs.unswept(repository)
+def sweep(
+    store: StoreView, saved: Iterable[SavedRun], repository: str, source: str, *, dry_run: bool = False
+) -> SweepReport:
+    """Sweep what this source, and the sources of saved runs, have left in the repository.
+
+    `saved` are all runs of the repository that are not swept yet; note the outcome with `note_swept`.
+    """
+    runs = tuple(saved)
     total = SweepReport()
-    for name in sorted({source, *(run.source for run in saved)}):
-        mine = [run for run in saved if run.source == name]
-        report = _report(store.call({"sweep": _request(repository, name, mine, dry_run=dry_run)}))
-        total = total.joined(report)
-        if not dry_run:
-            _note(runs, mine, report)
+    for name in sorted({source, *(run.source for run in runs)}):
+        mine = [run for run in runs if run.source == name]
+        total = total.joined(_report(store.call({"sweep": _request(repository, name, mine, dry_run=dry_run)})))
     return total
 
 
@@ -108,8 +110,8 @@ def _report(report: dict[str, Any]) -> SweepReport:
     )
 
 
-def _note(runs: Runs, saved: Iterable[SavedRun], report: SweepReport) -> None:
-    """What waits is looked at again by the next sweep; of all others nothing is left."""
+def note_swept(runs: Runs, saved: Iterable[SavedRun], report: SweepReport) -> None:
+    """Note a sweep in the run state. What waits is looked at again by the next sweep; of all others nothing is left."""
     waiting = {run_id for run_id, _ in report.waiting}
     with runs.transaction():
         for run in saved:
