@@ -236,19 +236,6 @@ def test_a_url_as_host_holds_under_its_repositorys_id(bench: Workbench, dataset:
     assert held(one.name) == set()
 
 
-def rename(old: str, new: str) -> None:
-    """Rename a dataset; zfs-fuse says 'busy' for a moment after its last file was closed."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            zfs("rename", old, new)
-        except CommandFailed:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        else:
-            return
-
-
 def test_a_renamed_dataset_is_found_again(bench: Workbench, dataset: DatasetFactory, zfs_pool: Pool) -> None:
     one, stays = dataset("renamed"), dataset("stays")
     bench.configure([bench.task(one.name), bench.task(stays.name, "stays")])
@@ -256,7 +243,9 @@ def test_a_renamed_dataset_is_found_again(bench: Workbench, dataset: DatasetFact
     stays.snapshot("s0")
     push(bench)
     new = zfs_pool.unused_name("moved")
-    rename(one.name, new)
+    # zfs-fuse renames nothing that is mounted, and says 'busy' for a moment after the last file was closed.
+    zfs("unmount", "-f", one.name)
+    zfs("rename", one.name, new)
     assert [row["dataset"] for row in listed_holds(bench) if row["task"] == "prod"] == [new]
     push(bench, "--task", "stays")
     assert (held(new), held(stays.name)) == (set(), {"s0"})

@@ -10,7 +10,7 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from zfs_push_backups.errors import Cancelled, ZfsError
+from zfs_push_backups.errors import ZfsError
 from zfs_push_backups.plan.holds import TAG_PREFIX, Place, hold_tag, places
 from zfs_push_backups.run.session import own_source
 from zfs_push_backups.run.state import look_at_catalogue
@@ -63,20 +63,19 @@ class View:
         self.session = session
         self.noted = noted
         self.seen = Survey(session, config, None)
-        self.looked = True
         self.tags: dict[str, dict[str, datetime | None]] | None = None
-        try:
-            self.seen.look((), noted)
+        self.seen.look((), noted)
+        self.looked = not self.seen.incomplete
+        if self.looked:
             self._ask_holders()
-        except Cancelled:
-            raise
-        except ZfsError as error:
-            self.looked = False
-            log.warning("only what is noted is shown: %s", error)
 
     def _ask_holders(self) -> None:
-        if self.session.capabilities.holds_list:
+        if not self.session.capabilities.holds_list:
+            return
+        try:
             self.tags = zfs_holds.holders(self.session.zfs, [self.name(place) for place in self.suspects()])
+        except ZfsError as error:
+            log.warning("zfs doesn't tell who holds what: %s", error)
 
     def suspects(self) -> list[Place]:
         """The snapshots that somebody holds."""
@@ -98,7 +97,7 @@ class View:
         here = self.now(held)
         if not here:
             pool = held.dataset.partition("/")[0]
-            return False if self.looked and pool in self.seen.whole_pools else None
+            return False if pool in self.seen.whole_pools else None
         if self.tags is not None:
             return any(held.tag in self.tags.get(self.name(place), {}) for place in here)
         some = any(self.seen.machine[place.dataset].references.get(place.guid) for place in here)

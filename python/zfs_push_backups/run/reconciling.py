@@ -113,6 +113,7 @@ class Reconciliation:
             self.take(place)
         if self.seen.incomplete:
             self.kept.update(plan.release)
+            log.warning("no hold is released this time, since not everything could be looked at")
             return
         for place in plan.release:
             self.release(place)

@@ -154,7 +154,7 @@ class Survey:
         self.machine[name] = Here(name, here.guid, here.snapshots, marks, here.references)
 
     def fault(self, what: str, error: ZfsPushBackupsError) -> None:
-        """Something couldn't be looked at: nothing is freed this time."""
+        """Something couldn't be looked at: what is there besides isn't known to be free."""
         self.incomplete = True
         self.problems.append(f"{what}: {error}")
-        log.warning("holds that may not be needed any more are kept, as %s can't be looked at: %s", what, error)
+        log.warning("the holds of %s can't be looked at: %s", what, error)
