@@ -13,21 +13,18 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from zfs_push_backups.errors import Cancelled, ShuttingDown
 from zfs_push_backups.run.bounded import Outcome, Running
+from zfs_push_backups.run.stop_summary import FATES, Fate, Summary
 from zfs_push_backups.run.timeouts import PHASES, Phase, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Fate = Literal["finished", "resumable", "pending", "failed"]
-FATES: Final[tuple[Fate, ...]] = ("finished", "failed", "resumable", "pending")
 # What is quick is done even when no time is left: it costs less than leaving a lock or a file behind.
 LAST_CHANCE_SECONDS: Final = 0.1
-PHASE_WORDS: Final[dict[Phase, str]] = {"graceful": "work", "background": "clean-ups", "db": "run state"}
-_MOST_SHOWN: Final = 10
 
 log = logging.getLogger(__name__)
 
@@ -60,33 +57,6 @@ class _Entry:
     claim: threading.Lock = field(default_factory=threading.Lock)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a stop did: seconds by phase, cleanups left behind or failed, and what became of the datasets."""
-
-    reason: str
-    seconds: dict[Phase, float]
-    abandoned: tuple[str, ...]
-    failed: tuple[str, ...]
-    datasets: dict[Fate, tuple[str, ...]]
-
-    def as_fields(self) -> dict[str, object]:
-        """The same for a log that has fields."""
-        fields: dict[str, object] = {"stopped_by": self.reason}
-        fields.update({f"{phase}_seconds": round(seconds, 3) for phase, seconds in self.seconds.items()})
-        fields.update({fate: ", ".join(names) for fate, names in self.datasets.items() if names})
-        return fields
-
-    def line(self) -> str:
-        """One line for the log."""
-        parts = [f"{PHASE_WORDS[phase]} {spent:.1f} s" for phase, spent in self.seconds.items()]
-        text = f"stopped by {self.reason} in {sum(self.seconds.values()):.1f} s ({', '.join(parts)})"
-        for fate, names in self.datasets.items():
-            more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-            text += f"; {fate}: {', '.join(names[:_MOST_SHOWN])}{more}" if names else ""
-        return text + (f"; left behind: {', '.join(self.abandoned)}" if self.abandoned else "")
-
-
 class Shutdown:
     """The stop of one run, and what has to be put away at its end."""
 
@@ -111,7 +81,7 @@ class Shutdown:
         self._abandoned: list[str] = []
         self._failed: list[str] = []
         self._fates: dict[str, Fate] = {}
-        self._interruption: BaseException | None = None
+        self._turn = threading.Lock()
 
     @property
     def requested(self) -> bool:
@@ -189,15 +159,20 @@ class Shutdown:
 
     def finish(self) -> Summary:
         """Run what is left on the stack and say how it went; an interruption meanwhile hurries, and is raised then."""
-        begun = self._clock()
-        self._phase_begun.setdefault("graceful", begun if self._begun is None else self._begun)
-        if self._begun is not None and not self._spent["graceful"]:
-            self._spent["graceful"] = max(begun - self._begun - sum(self._spent.values()), 0.0)
-        while self._stack:
-            entry = self._stack.pop()
-            if entry.claim.acquire(blocking=False):
-                self._judge(entry, self._run(entry))
-        interruption, self._interruption = self._interruption, None
+        interruption: BaseException | None = None
+        while True:
+            try:
+                if self._stack:
+                    # On another thread, since an interruption may hit this one between any two steps.
+                    Running(self._run_all, "cleanups").wait(lambda: threading.TIMEOUT_MAX)
+                else:
+                    self._run_all()
+                break
+            except BaseException as error:
+                if interruption is not None:
+                    raise
+                interruption = error
+                self.hurry()
         if interruption is not None:
             raise interruption
         return self.summary()
@@ -242,6 +217,19 @@ class Shutdown:
             raise outcome.error
         self._judge(entry, outcome)
 
+    def _run_all(self) -> None:
+        with self._turn:
+            begun = self._clock()
+            self._phase_begun.setdefault("graceful", begun if self._begun is None else self._begun)
+            if self._begun is not None and not self._spent["graceful"]:
+                self._spent["graceful"] = max(begun - self._begun - sum(self._spent.values()), 0.0)
+            # Who runs a cleanup now takes it off the stack at any moment.
+            with contextlib.suppress(IndexError):
+                while True:
+                    entry = self._stack.pop()
+                    if entry.claim.acquire(blocking=False):
+                        self._judge(entry, self._run(entry))
+
     def _run(self, entry: _Entry) -> Outcome:
         """Run one cleanup for as long as it may take."""
         begun = self._clock()
@@ -255,21 +243,10 @@ class Shutdown:
         running = self._start(entry.cleanup, f"cleanup of {entry.name}")
         self._running.append(running)
         try:
-            return self._wait(running, left)
+            return running.wait(left)
         finally:
             self._running.remove(running)
             self._spent[entry.phase] += self._clock() - begun
-
-    def _wait(self, running: Bounded, left: Callable[[], float]) -> Outcome:
-        """Wait through the first interruption, which is raised when all cleanups have run."""
-        while True:
-            try:
-                return running.wait(left)
-            except BaseException as error:
-                if self._interruption is not None:
-                    raise
-                self._interruption = error
-                self.hurry()
 
     def _judge(self, entry: _Entry, outcome: Outcome) -> None:
         if not outcome.done:
