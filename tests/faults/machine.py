@@ -168,11 +168,11 @@ class Machine:
 
     def push(self, label: str, environment: Mapping[str, str] | None = None) -> Ended:
         """Push one of the two snapshots."""
-        return self.run("push", "--json", "--snapshot", label, environment=environment)
+        return self.run("push", "-v", "--json", "--snapshot", label, environment=environment)
 
     def start_push(self, label: str, environment: Mapping[str, str] | None = None) -> Running:
         """Start to push one of the two snapshots."""
-        return self.start("push", "--json", "--snapshot", label, environment=environment)
+        return self.start("push", "-v", "--json", "--snapshot", label, environment=environment)
 
     def push_until_done(self, label: str) -> Ended:
         """Push, as the next nights do, until it ends with 0."""
@@ -221,8 +221,11 @@ class Machine:
             wanted |= {part["key"]: part["sealed_length"] for part in one["parts"]}
             meta = one["meta"]
             wanted |= {meta["key"]: meta["sealed_length"], meta["key"].replace("meta.age", "RECOVER.txt"): None}
-        assert objects.keys() - wanted.keys() == set(), self.log()
-        assert wanted.keys() - objects.keys() == set(), self.log()
+        # Documents lie in folders that later runs visit, and what was cut off there goes then, by its age.
+        strays = {key for key in objects.keys() - wanted.keys() if key.startswith("data/") or "/.tmp-" not in f"/{key}"}
+        missing = wanted.keys() - objects.keys()
+        assert not strays, (strays, self.log())
+        assert not missing, (missing, self.log())
         assert {key: objects[key] for key, size in wanted.items() if size not in (None, objects[key])} == {}
         assert self.place.uploads() == [], self.log()
 

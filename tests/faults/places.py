@@ -95,7 +95,7 @@ class BucketPlace:
 
 def manifests(place: Place) -> dict[str, dict[str, Any]]:
     """Return the commit markers, key -> content, as they lie there."""
-    keys = [key for key in place.objects() if key.startswith("manifests/")]
+    keys = [key for key in place.objects() if key.startswith("manifests/") and key.endswith(".json")]
     return {key: json.loads(place.read(key)) for key in keys}
 
 
