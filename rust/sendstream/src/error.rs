@@ -94,6 +94,16 @@ pub enum StreamError {
         /// Offset of the second BEGIN.
         at: u64,
     },
+    /// In a compound stream, between the streams of two snapshots.
+    #[error(
+        "a {record} record at byte {at}, where the next stream of the compound stream must begin: the send stream is damaged; send it again"
+    )]
+    OutsideStream {
+        /// Offset of the record.
+        at: u64,
+        /// The record found.
+        record: RecordKind,
+    },
     /// Something follows END.
     #[error(
         "there are bytes after the END record (from byte {at} on): send one snapshot a stream, with nothing behind it"
@@ -147,6 +157,7 @@ impl StreamError {
             Self::MalformedEnd { .. } => "stream.malformed_end",
             Self::WrongSnapshot { .. } => "stream.wrong_snapshot",
             Self::SecondBegin { .. } => "stream.second_begin",
+            Self::OutsideStream { .. } => "stream.outside_stream",
             Self::BytesAfterEnd { .. } => "stream.bytes_after_end",
             Self::Compound => "stream.compound",
             Self::Resuming => "stream.resuming",

@@ -67,3 +67,13 @@ impl<'a> Fields<'a> {
         sums
     }
 }
+
+/// Puts four sums into `field` as END and every record but BEGIN carry them.
+pub(crate) fn put_sums(field: &mut [u8; 32], sums: [u64; 4], order: ByteOrder) {
+    for (field, sum) in field.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+        *field = match order {
+            ByteOrder::Little => sum.to_le_bytes(),
+            ByteOrder::Big => sum.to_be_bytes(),
+        };
+    }
+}

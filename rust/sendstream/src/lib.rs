@@ -6,10 +6,15 @@ mod error;
 mod features;
 mod fields;
 mod fletcher;
+mod frames;
+mod proof;
 mod record;
+mod resummer;
 mod scanner;
 mod sink;
 mod summary;
+mod walker;
+mod writer;
 
 pub use begin::Begin;
 pub use error::{ScanError, StreamError};
@@ -17,9 +22,12 @@ pub use features::{Feature, Features};
 pub use fields::ByteOrder;
 pub use fletcher::Fletcher4;
 pub use record::{MAX_PAYLOAD_BYTES, Record, RecordKind};
+pub use resummer::Resummer;
 pub use scanner::Scanner;
 pub use sink::{Border, Discard, Sink};
 pub use summary::{RecordCounts, StreamSummary};
+pub use walker::{Place, Visitor, Walker};
+pub use writer::{StreamWriter, WriteError};
 
 /// Bytes of a record header.
 pub const HEADER_BYTES: usize = 312;

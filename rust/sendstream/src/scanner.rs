@@ -6,21 +6,17 @@
 //! bytes, or by being what tells the record apart.
 
 use crate::fields::Fields;
+use crate::frames::{Frame, Frames};
+use crate::proof::{check_end, prove};
 use crate::{
     Begin, Border, ByteOrder, Fletcher4, HEADER_BYTES, Record, RecordCounts, RecordKind, ScanError, Sink,
     StreamError, StreamSummary,
 };
 
-/// Where a header's own sums begin.
-const CHECKSUM_AT: usize = 280;
-
 /// Scans one send stream, fed in pieces of any length.
 #[derive(Debug)]
 pub struct Scanner {
-    partial: [u8; HEADER_BYTES],
-    partial_len: usize,
-    payload_left: u64,
-    fed: u64,
+    frames: Frames,
     sums: Fletcher4,
     begin: Option<Begin>,
     previous: Option<Record>,
@@ -41,10 +37,7 @@ impl Scanner {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            partial: [0; HEADER_BYTES],
-            partial_len: 0,
-            payload_left: 0,
-            fed: 0,
+            frames: Frames::new(),
             sums: Fletcher4::new(ByteOrder::Little),
             begin: None,
             previous: None,
@@ -68,7 +61,9 @@ impl Scanner {
         match &result {
             Ok(()) => {}
             Err(ScanError::Stream(error)) => self.failure = Some(error.clone()),
-            Err(ScanError::Sink(_)) => self.failure = Some(StreamError::Abandoned { at: self.fed }),
+            Err(ScanError::Sink(_)) => {
+                self.failure = Some(StreamError::Abandoned { at: self.position() });
+            }
         }
         result
     }
@@ -84,15 +79,15 @@ impl Scanner {
             return Err(failure);
         }
         let Some(begin) = self.begin else {
-            Begin::parse(&self.partial[..self.partial_len])?;
-            return Err(StreamError::Truncated { at: self.fed });
+            Begin::parse(self.frames.partial())?;
+            return Err(StreamError::Truncated { at: self.frames.position() });
         };
         let Some(end_checksum) = self.end_checksum else {
-            return Err(StreamError::Truncated { at: self.fed });
+            return Err(StreamError::Truncated { at: self.frames.position() });
         };
         Ok(StreamSummary {
             begin,
-            stream_bytes: self.fed,
+            stream_bytes: self.frames.position(),
             end_checksum,
             records: self.records,
             payload_bytes: self.payload_bytes,
@@ -102,7 +97,7 @@ impl Scanner {
     /// Bytes taken so far, those of a header that is not whole yet included.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.fed
+        self.frames.position()
     }
 
     /// The stream's BEGIN, once it was seen.
@@ -121,70 +116,34 @@ impl Scanner {
     fn advance<S: Sink>(&mut self, mut bytes: &[u8], sink: &mut S) -> Result<(), ScanError<S::Error>> {
         while !bytes.is_empty() {
             if self.end_checksum.is_some() {
-                return Err(StreamError::BytesAfterEnd { at: self.fed }.into());
+                return Err(StreamError::BytesAfterEnd { at: self.position() }.into());
             }
-            bytes = if self.payload_left > 0 {
-                self.take_payload(bytes, sink)?
-            } else {
-                self.take_header(bytes, sink)?
-            };
+            match self.frames.next(&mut bytes) {
+                Some(Frame::Header(header)) => self.take_record(&header, sink)?,
+                Some(Frame::Payload(payload)) => {
+                    self.sums.update(payload);
+                    self.payload_bytes += payload.len() as u64;
+                    sink.payload(payload).map_err(ScanError::Sink)?;
+                }
+                None => {}
+            }
         }
         Ok(())
     }
 
-    fn take_payload<'a, S: Sink>(
-        &mut self,
-        bytes: &'a [u8],
-        sink: &mut S,
-    ) -> Result<&'a [u8], ScanError<S::Error>> {
-        let wanted = usize::try_from(self.payload_left).unwrap_or(usize::MAX);
-        let (payload, rest) = bytes.split_at(wanted.min(bytes.len()));
-        let length = payload.len() as u64;
-        self.sums.update(payload);
-        sink.payload(payload).map_err(ScanError::Sink)?;
-        self.payload_left -= length;
-        self.payload_bytes += length;
-        self.fed += length;
-        Ok(rest)
-    }
-
-    fn take_header<'a, S: Sink>(
-        &mut self,
-        bytes: &'a [u8],
-        sink: &mut S,
-    ) -> Result<&'a [u8], ScanError<S::Error>> {
-        if self.partial_len == 0
-            && let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>()
-        {
-            self.fed += HEADER_BYTES as u64;
-            self.take_record(header, sink)?;
-            return Ok(rest);
-        }
-        let (piece, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES - self.partial_len));
-        self.partial[self.partial_len..self.partial_len + piece.len()].copy_from_slice(piece);
-        self.partial_len += piece.len();
-        self.fed += piece.len() as u64;
-        if self.partial_len == HEADER_BYTES {
-            let header = self.partial;
-            self.partial_len = 0;
-            self.take_record(&header, sink)?;
-        }
-        Ok(rest)
-    }
-
-    /// One whole header; `fed` is already behind it.
+    /// One whole header; the position is already behind it.
     fn take_record<S: Sink>(
         &mut self,
         header: &[u8; HEADER_BYTES],
         sink: &mut S,
     ) -> Result<(), ScanError<S::Error>> {
-        let at = self.fed - HEADER_BYTES as u64;
+        let at = self.position() - HEADER_BYTES as u64;
         let record = match &self.begin {
             None => self.open(header)?,
             Some(begin) => {
                 let (order, guid) = (begin.byte_order(), begin.to_guid);
                 let record = Record::parse(header, order, at, self.sums.value())?;
-                self.prove(&record, header)?;
+                self.take_sums(&record, header)?;
                 if record.kind == RecordKind::End {
                     self.end_checksum = Some(check_end(&record, &Fields::new(header, order), guid)?);
                 }
@@ -194,7 +153,7 @@ impl Scanner {
         let border = self.previous.and_then(|previous| Border::between(&previous, &record));
         sink.record(&record, header, border).map_err(ScanError::Sink)?;
         self.records.count(record.kind);
-        self.payload_left = record.payload_len;
+        self.frames.expect_payload(record.payload_len);
         self.previous = Some(record);
         Ok(())
     }
@@ -211,38 +170,13 @@ impl Scanner {
     }
 
     /// Runs the sums over a header and compares them with those it carries.
-    fn prove(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) -> Result<(), StreamError> {
+    fn take_sums(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) -> Result<(), StreamError> {
         match record.kind {
             RecordKind::Begin => return Err(StreamError::SecondBegin { at: record.at }),
             RecordKind::WriteByref => return Err(StreamError::Dedup),
             RecordKind::Redact => return Err(StreamError::Redacted),
             _ => {}
         }
-        let (covered, sums) = header.split_at(CHECKSUM_AT);
-        self.sums.update(covered);
-        if record.checksum.is_some_and(|given| given != self.sums.value()) {
-            return Err(StreamError::ChecksumMismatch { at: record.at, record: record.kind });
-        }
-        self.sums.update(sums);
-        Ok(())
+        prove(&mut self.sums, record, header)
     }
-}
-
-/// END must carry the sums of all before it, and name the snapshot that BEGIN named. Where an old
-/// sender gave END no sums of its own, nothing but their being zero covers its other bytes.
-fn check_end(record: &Record, end: &Fields<'_>, begin_guid: u64) -> Result<[u64; 4], StreamError> {
-    let at = record.at;
-    let whole = end.sums_at::<8>();
-    if whole != record.checksum_before {
-        return Err(StreamError::ChecksumMismatch { at, record: RecordKind::End });
-    }
-    let found = end.u64_at::<40>();
-    if found != begin_guid {
-        return Err(StreamError::WrongSnapshot { at, expected: begin_guid, found });
-    }
-    let spare_is_zero = end.u32_at::<4>() == 0 && end.array::<48, 232>() == [0; 232];
-    if record.checksum.is_none() && !spare_is_zero {
-        return Err(StreamError::MalformedEnd { at });
-    }
-    Ok(whole)
 }

@@ -7,9 +7,12 @@ use sendstream::{Begin, Border, ByteOrder, Feature, RecordKind, ScanError, Scann
 use streams::{Recorder, Sums, WHOLE, encode, fixture, raw_records, records, scan, scan_pieces};
 
 /// Fixture, snapshot name, whether full, counts of the seven kinds in the order of `kinds` below.
-const EXPECTED: [(&str, &str, bool, [u64; 7]); 10] = [
+const EXPECTED: [(&str, &str, bool, [u64; 7]); 13] = [
     ("d-full", "tank/d@a", true, [43, 1, 47, 50, 0, 0, 0]),
     ("d-incr", "tank/d@b", false, [37, 8, 7, 44, 0, 0, 0]),
+    ("d-lec", "tank/d@a", true, [43, 1, 30, 50, 0, 17, 0]),
+    ("e-rawincr", "tank/e@b", false, [37, 9, 7, 44, 0, 0, 3]),
+    ("x-full", "tank/x@a", true, [30, 1, 35, 36, 1, 0, 0]),
     ("e-raw", "tank/e@a", true, [43, 1, 47, 50, 0, 0, 2]),
     ("l-lc", "tank/l@a", true, [43, 3, 43, 49, 0, 0, 0]),
     ("l-split", "tank/l@a", true, [43, 3, 48, 49, 0, 0, 0]),

@@ -11,12 +11,26 @@
 use std::convert::Infallible;
 
 use sendstream::{
-    Border, ByteOrder, Fletcher4, HEADER_BYTES, Record, ScanError, Scanner, Sink, StreamError, StreamSummary,
+    Border, ByteOrder, Fletcher4, HEADER_BYTES, Place, Record, ScanError, Scanner, Sink, StreamError,
+    StreamSummary, StreamWriter, Visitor, Walker,
 };
 
 /// Whole streams that must pass.
-pub const WHOLE: [&str; 10] =
-    ["d-full", "d-incr", "e-raw", "l-lc", "l-split", "x-incr", "z-full", "z-incr", "fuse-full", "fuse-incr"];
+pub const WHOLE: [&str; 13] = [
+    "d-full",
+    "d-incr",
+    "d-lec",
+    "e-raw",
+    "e-rawincr",
+    "l-lc",
+    "l-split",
+    "x-full",
+    "x-incr",
+    "z-full",
+    "z-incr",
+    "fuse-full",
+    "fuse-incr",
+];
 
 pub fn fixture(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/streams");
@@ -181,6 +195,14 @@ pub fn embedded(object: u64, offset: u64, length: u64, psize: u32) -> Raw {
     Raw::new(8).u64(8, object).u64(16, offset).u64(24, length).u32(52, psize).payload(&payload)
 }
 
+pub fn redact(object: u64, offset: u64, length: u64) -> Raw {
+    Raw::new(10).u64(8, object).u64(16, offset).u64(24, length)
+}
+
+pub fn byref(object: u64, offset: u64, length: u64) -> Raw {
+    Raw::new(6).u64(8, object).u64(16, offset).u64(24, length)
+}
+
 pub fn object_range(first: u64) -> Raw {
     Raw::new(9).u64(8, first).u64(16, 32)
 }
@@ -256,9 +278,10 @@ fn swap(header: &mut [u8; HEADER_BYTES]) {
         1 => (&[16, 20, 24, 28, 36], &[8, 40, 56]),
         2 | 9 => (&[], &[8, 16, 24]),
         3 => (&[16, 20], &[8, 24, 32, 40, 56, 64, 72, 80, 88, 96]),
-        4 => (&[], &[8, 16, 24, 32]),
+        4 | 10 => (&[], &[8, 16, 24, 32]),
         5 => (&[], &[40]),
         7 => (&[84], &[8, 16, 24, 40]),
+        6 => (&[], &[8, 16, 24, 32, 40, 48, 56, 88, 96]),
         8 => (&[48, 52], &[8, 16, 24, 32]),
         other => panic!("no layout for record type {other}"),
     };
@@ -272,4 +295,90 @@ fn swap(header: &mut [u8; HEADER_BYTES]) {
 
 pub fn raw_records(stream: &[u8]) -> Vec<Raw> {
     records(stream).into_iter().map(|seen| Raw { header: seen.header, payload: seen.payload }).collect()
+}
+
+/// Every recorded stream that is no whole backup: compound, resumed, deduplicated.
+pub const OTHERS: [&str; 9] = [
+    "d-I",
+    "d-R",
+    "d-props",
+    "d-full.resumed",
+    "d-lec.resumed",
+    "e-raw.resumed",
+    "l-lc.resumed",
+    "z-full.resumed",
+    "fuse-dedup",
+];
+
+/// One record as a visitor got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    pub place: Place,
+    pub record: Record,
+    pub header: [u8; HEADER_BYTES],
+    pub payload: Vec<u8>,
+}
+
+/// Walks a file and keeps all of it.
+#[derive(Default)]
+pub struct Notes(pub Vec<Met>);
+
+impl Visitor for Notes {
+    type Error = Infallible;
+
+    fn record(
+        &mut self,
+        place: Place,
+        record: &Record,
+        header: &[u8; HEADER_BYTES],
+    ) -> Result<(), Infallible> {
+        self.0.push(Met { place, record: *record, header: *header, payload: Vec::new() });
+        Ok(())
+    }
+
+    fn payload(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        assert!(!bytes.is_empty());
+        self.0.last_mut().expect("a record comes first").payload.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+pub fn walk_pieces<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    notes: &mut Notes,
+) -> Result<u64, StreamError> {
+    let mut walker = Walker::new();
+    for piece in pieces {
+        walker.feed(piece, notes).map_err(|error| match error {
+            ScanError::Stream(error) => error,
+            ScanError::Sink(never) => match never {},
+        })?;
+    }
+    walker.finish()
+}
+
+/// Every record of a file that must be whole.
+pub fn walk(file: &[u8]) -> Vec<Met> {
+    let mut notes = Notes::default();
+    walk_pieces([file], &mut notes).expect("a whole file");
+    notes.0
+}
+
+/// What the writer makes of the records met.
+pub fn write_again(met: &[Met]) -> Vec<u8> {
+    let mut writer = StreamWriter::new(Vec::new());
+    for met in met {
+        writer.record(&met.header).expect("a record that was read");
+        writer.payload(&met.payload).expect("its payload");
+    }
+    writer.into_inner()
+}
+
+/// A compound stream around whole streams, as `zfs send -R` packs them.
+pub fn package(streams: &[Vec<u8>], contents: &[u8], order: ByteOrder) -> Vec<u8> {
+    let opening = begin(2, 0).u64(40, 0).u32(4, u32::try_from(contents.len()).unwrap()).payload(contents);
+    let mut file = encode(&[opening, Raw::new(5)], order, Sums::EndOnly);
+    file.extend(streams.concat());
+    file.extend(encode(&[Raw::new(5)], order, Sums::EndOnly));
+    file
 }
