@@ -105,6 +105,9 @@ class Reconciliation:
     def change_holds(self) -> None:
         """Take what is wanted and not held, then release what is held and not wanted."""
         sure, possible = self.held()
+        if self.foreign:
+            advice = "if that store is gone for good: zfs-push-backups holds release --all"
+            log.info("%d holds under %s are another repository's; %s", len(self.foreign), self.keeper.tag, advice)
         plan = changes(self.wanted.holds.keys(), sure=sure, possible=possible, foreign=self.foreign)
         self.free = self.notes.keys() - sure - possible - self.wanted.holds.keys()
         for place in sorted(self.wanted.holds.keys() & sure):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,6 +150,18 @@ def test_only_our_own_bookmarks_that_nothing_needs_are_destroyed(modern: Bench) 
     modern.machine((OLD, 0), bookmarks=(needed, gone, theirs, another))
     assert modern.reconcile(FULL).unmarked == [f"t/d#{gone.name}"]
     assert modern.changes() == [["destroy", f"t/d#{gone.name}"]]
+
+
+def test_the_bookmark_that_a_resumable_run_stands_on_stays(modern: Bench) -> None:
+    base, nothing_more = (
+        replace(snap, name=bookmark_name(REPOSITORY, snap.guid)) for snap in (OLD, Snap("c", 13, 13, 0))
+    )
+    modern.machine((NEW, 0), bookmarks=(base, nothing_more))
+    run = SimpleNamespace(
+        id="x", task="prod", dataset="t/d", dataset_guid="1", snapshot_guid=NEW.guid, base_guid=OLD.guid
+    )
+    modern.reconcile(runs=(run,))
+    assert modern.changes() == [["hold", TAG, "t/d@b"], ["destroy", f"t/d#{nothing_more.name}"]]
 
 
 def test_a_bookmark_of_a_snapshot_made_again_meanwhile_is_undone(modern: Bench) -> None:
