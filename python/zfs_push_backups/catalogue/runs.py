@@ -132,12 +132,12 @@ class Runs:
         return self._saved("repository = ? AND outcome IS NULL", repository)
 
     def resumable(self, repository: str) -> tuple[SavedRun, ...]:
-        """Those of the unfinished that can be gone on with."""
-        return tuple(run for run in self.unfinished(repository) if run.resumable)
+        """Those of the unfinished that can be gone on with; without their parts."""
+        return self._saved("repository = ? AND outcome IS NULL AND resumable", repository, with_parts=False)
 
     def unswept(self, repository: str) -> tuple[SavedRun, ...]:
-        """Every run of which something may be left in the store: unfinished, abandoned or failed."""
-        return self._saved("repository = ? AND swept = 0", repository)
+        """Every run of which something may be left in the store: unfinished, abandoned or failed; without parts."""
+        return self._saved("repository = ? AND swept = 0", repository, with_parts=False)
 
     def find(self, run_id: str) -> SavedRun | None:
         """The run of this id."""
@@ -167,18 +167,18 @@ class Runs:
             self._change("DELETE FROM sessions WHERE run = ?", run_id)
             self._change("DELETE FROM runs WHERE id = ?", run_id)
 
-    def _saved(self, where: str, *values: Any) -> tuple[SavedRun, ...]:
+    def _saved(self, where: str, *values: Any, with_parts: bool = True) -> tuple[SavedRun, ...]:
         rows = self.database.rows(f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY begun, rowid", values)  # noqa: S608
-        return tuple(run for row in rows if (run := self._readable(row)) is not None)
+        return tuple(run for row in rows if (run := self._readable(row, with_parts=with_parts)) is not None)
 
-    def _readable(self, row: tuple[Any, ...]) -> SavedRun | None:
+    def _readable(self, row: tuple[Any, ...], *, with_parts: bool) -> SavedRun | None:
         try:
-            return self._run(row)
+            return self._run(row, with_parts=with_parts)
         except (KeyError, TypeError, ValueError) as error:
             log.warning("the saved run %s can't be read (%s), so it is not used", row[0], error)
             return None
 
-    def _run(self, row: tuple[Any, ...]) -> SavedRun:
+    def _run(self, row: tuple[Any, ...], *, with_parts: bool) -> SavedRun:
         names = [name.strip() for name in _COLUMNS.split(",")]
         values: dict[str, Any] = dict(zip(names, row, strict=True))
         facts = json.loads(values.pop("facts"))
@@ -186,7 +186,8 @@ class Runs:
         facts |= {name: tuple(facts[name]) for name in ("flags", "recipients")}
         values |= {"begun": _time(values["begun"]), "ended": _time(values["ended"])}
         values |= {name: bool(values[name]) for name in ("resumable", "swept")}
-        return SavedRun(**values, **facts, sessions=self._sessions(row[0]), parts=self._parts(row[0]))
+        parts = self._parts(row[0]) if with_parts else ()
+        return SavedRun(**values, **facts, sessions=self._sessions(row[0]), parts=parts)
 
     def _sessions(self, run_id: str) -> tuple[str, ...]:
         rows = self.database.rows("SELECT session FROM sessions WHERE run = ? ORDER BY number", (run_id,))

@@ -53,13 +53,13 @@ def run_job(
     try:
         return _waited(session, job, tick)
     finally:
-        if journal is not None:
-            _last_entries(journal)
         if handler is not None:
             handler.pull = None
         if label:
             session.reporter.end()
         pull()
+        if journal is not None:
+            _last_entries(journal)
 
 
 def _waited(session: Session, job: Job, tick: Callable[[], None]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from zfs_push_backups.plan.levels import Pins, Wish
 from zfs_push_backups.plan.stdin import decide_stdin, stdin_parent
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.journal import RunJournal
+from zfs_push_backups.run.push_dataset import Planned, pins_of
 from zfs_push_backups.run.push_stream import new_run, push_request, result_of
-from zfs_push_backups.run.push_task import Planned, pins_of
 from zfs_push_backups.run.results import PushResult
 from zfs_push_backups.run.resume import settle_stdin
 from zfs_push_backups.zfs.names import split_snapshot
