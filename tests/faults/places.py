@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,8 +52,14 @@ class FolderPlace:
         return [self.folder]
 
     def objects(self) -> dict[str, int]:
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return {str(path.relative_to(self.folder)): path.stat().st_size for path in files}
+        found = {}
+        for path in self.folder.rglob("*"):
+            # A push may be at work.
+            with contextlib.suppress(FileNotFoundError):
+                about = path.stat()
+                if stat.S_ISREG(about.st_mode):
+                    found[str(path.relative_to(self.folder))] = about.st_size
+        return found
 
     def read(self, key: str) -> bytes:
         return (self.folder / key).read_bytes()
@@ -82,15 +91,24 @@ class BucketPlace:
         return []
 
     def objects(self) -> dict[str, int]:
-        found = self.server.keys(f"{self.prefix}/")
-        return {key.removeprefix(f"{self.prefix}/"): size for key, size in found.items()}
+        own = f"{self.prefix}/"
+        pages = client_of(self.server).get_paginator("list_objects_v2").paginate(Bucket=self.server.bucket, Prefix=own)
+        return {one["Key"].removeprefix(own): one["Size"] for page in pages for one in page.get("Contents", [])}
 
     def read(self, key: str) -> bytes:
-        return self.server.read(f"{self.prefix}/{key}")
+        found = client_of(self.server).get_object(Bucket=self.server.bucket, Key=f"{self.prefix}/{key}")
+        body: bytes = found["Body"].read()
+        return body
 
     def uploads(self) -> list[str]:
-        found = self.server.client().list_multipart_uploads(Bucket=self.server.bucket, Prefix=f"{self.prefix}/")
+        found = client_of(self.server).list_multipart_uploads(Bucket=self.server.bucket, Prefix=f"{self.prefix}/")
         return [entry["Key"] for entry in found.get("Uploads", [])]
+
+
+@functools.cache
+def client_of(server: S3Server) -> Any:
+    """One client for all cycles: making one costs as much as a dozen requests."""
+    return server.client()
 
 
 def manifests(place: Place) -> dict[str, dict[str, Any]]:

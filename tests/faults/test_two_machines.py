@@ -53,7 +53,7 @@ def test_two_machines_in_one_prefix(cell: str, workers: list[Worker]) -> None:
 def test_a_lock_that_a_second_run_meets(worker: Worker) -> None:
     """Two runs of one machine: the later one is told who works there, and changes nothing."""
     with worker.machine("bucket") as machine:
-        rule = worker.proxy.on("PUT part", hang_after(0), first=2)
+        rule = worker.proxy.on("PUT part", hang_after(0), count=None)
         running = machine.start_push(FULL)
         await_trouble(running, lambda: rule.met > 0)
         before = machine.place.objects()

@@ -24,7 +24,7 @@ said() {{ echo $$ >>{folder}/met; }}
 case {fault} in
 dies)
     {real} "$@" | head -c {after}; said
-    echo "internal error: Input/output error" >&2
+    echo "warning: Input/output error" >&2
     exit 1 ;;
 cut) {real} "$@" 2>/dev/null | head -c {after}; said; exit 0 ;;
 hangs) {real} "$@" | head -c {after}; said; exec sleep 600 ;;
@@ -34,7 +34,12 @@ escapes)
     setsid sleep 600 & echo $! >>{folder}/escaped; said
     wait ;;
 waits) said; while [ ! -e {folder}/go ]; do sleep 0.05; done; exec {real} "$@" ;;
-late) {real} "$@" | (head -c {after}; said; while [ ! -e {folder}/go ]; do sleep 0.05; done; exec cat) ;;
+late)
+    # Whole, first: a send that is stalled lets other commands of zfs-fuse wait.
+    {real} "$@" >{folder}/stream || exit
+    head -c {after} {folder}/stream; said
+    while [ ! -e {folder}/go ]; do sleep 0.05; done
+    tail -c +$(({after} + 1)) {folder}/stream ;;
 esac
 """
 

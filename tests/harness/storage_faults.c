@@ -6,6 +6,7 @@
  *   ZPB_FAULT_AT     number of the call that meets the fault; absent: none does
  *   ZPB_FAULT_DO     kill, kill-after, or the number of an errno
  *   ZPB_FAULT_STAYS  set: every later call fails as well
+ *   ZPB_FAULT_CLOCK  seconds by which the clock of the day is wrong; the monotonic clock is left alone
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -20,8 +21,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/types.h>
-#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_long calls;
@@ -121,3 +123,30 @@ WRAP(int, unlinkat, (int fd, const char *name, int flags), (fd, name, flags), fd
 WRAP(int, unlink, (const char *name), (name), AT_FDCWD, name)
 WRAP(int, mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode), fd, name)
 WRAP(int, mkdir, (const char *name, mode_t mode), (name, mode), AT_FDCWD, name)
+
+static time_t wrong_by(void) {
+    const char *seconds = getenv("ZPB_FAULT_CLOCK");
+    return seconds ? atol(seconds) : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    long failed = syscall(SYS_clock_gettime, clock, now);
+    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+        now->tv_sec += wrong_by();
+    return (int)failed;
+}
+
+int gettimeofday(struct timeval *now, void *zone) {
+    long failed = syscall(SYS_gettimeofday, now, zone);
+    if (!failed && now)
+        now->tv_sec += wrong_by();
+    return (int)failed;
+}
+
+time_t time(time_t *into) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (into)
+        *into = now.tv_sec;
+    return now.tv_sec;
+}

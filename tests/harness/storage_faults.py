@@ -46,6 +46,10 @@ class StorageFaults:
         code = str(getattr(errno, error))
         return {**self.watch(under, log), "ZPB_FAULT_AT": str(number), "ZPB_FAULT_DO": code, **more}
 
+    def clock(self, wrong_by_seconds: int) -> dict[str, str]:
+        """Return the variables under which a program's clock of the day is wrong."""
+        return {"LD_PRELOAD": str(self.library), "ZPB_FAULT_CLOCK": str(wrong_by_seconds)}
+
 
 def build(folder: Path) -> StorageFaults:
     """Compile the library into `folder`."""
