@@ -50,6 +50,7 @@ class Place:
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a block with bash, as it stands."""
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
+        environment["STATE_DIRECTORY"] = str(self.folder / "state")
         words = ["bash", "-e", "-c", self.fitted(script)]
         return subprocess.run(
             words, capture_output=True, text=True, timeout=120, check=False, env=environment, cwd=self.folder
