@@ -138,7 +138,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 
 int gettimeofday(struct timeval *now, void *zone) {
     long failed = syscall(SYS_gettimeofday, now, zone);
-    if (!failed && now)
+    if (!failed)
         now->tv_sec += wrong_by();
     return (int)failed;
 }
