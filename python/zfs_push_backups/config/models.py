@@ -172,6 +172,7 @@ class _Common(_Section):
     source: fields.SourceName | None = None
     lock_dir: fields.AbsolutePath | None = None
     shutdown_timeout: fields.Seconds = timedelta(seconds=30)
+    source_stall_timeout: fields.Duration | None = None
     memory_budget: fields.MemoryBudget = 256 * 1024**2
     identity: Annotated[tuple[fields.AbsolutePath, ...], BeforeValidator(one_or_list)] = ()
 

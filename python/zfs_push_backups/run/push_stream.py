@@ -118,7 +118,7 @@ def new_run(destination: Destination, session: Session, decision: Decision, **fa
 def push_request(destination: Destination, session: Session, backup: dict[str, Any], run: SavedRun) -> dict[str, Any]:
     """The engine's request: what the destination decides, and what is pinned for the run."""
     session.stop.check()
-    host = destination.host
+    host, stall = destination.host, destination.config.source_stall_timeout
     return {
         "store": destination.store.config,
         "storage_class": {
@@ -128,6 +128,7 @@ def push_request(destination: Destination, session: Session, backup: dict[str, A
         "recipients": list(destination.recipients),
         "memory_budget_bytes": destination.memory_budget,
         "limit_upload_bytes_per_second": destination.limit_upload,
+        "source_stall_seconds": None if stall is None else int(stall.total_seconds()),
         "part_size_bytes": run.part_size_bytes,
         "estimated_stream_bytes": run.estimated_bytes,
         "compression": run.compression,
