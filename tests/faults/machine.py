@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faults.places import FURNITURE, Place, manifests
+from faults.places import FURNITURE, Place, manifests, tombstones
 from harness.pool import Dataset, Pool, zfs
 from harness.program import COMMAND, Ended, without_aws
 from harness.trees import change, fill
@@ -110,6 +110,7 @@ class Machine:
     path: str | None = None
     said: list[Ended] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    started: list[Running] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.base.mkdir(parents=True, exist_ok=True)
@@ -158,7 +159,8 @@ class Machine:
         chosen = {**without_aws(), "PATH": self.path or os.environ["PATH"], **(environment or {})}
         with stdin.open("rb") as given, out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(command, stdin=given, stdout=stdout, stderr=stderr, env=chosen)
-        return Running(process, out, err, time.monotonic())
+        self.started.append(Running(process, out, err, time.monotonic()))
+        return self.started[-1]
 
     def run(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> Ended:
         """Run a command to its end, and keep what it said for the report of a failure."""
@@ -216,7 +218,7 @@ class Machine:
 
     def _nothing_left(self, committed: Mapping[str, Mapping[str, Any]]) -> None:
         objects = self.place.objects()
-        wanted: dict[str, int | None] = dict.fromkeys([*committed, *FURNITURE])
+        wanted: dict[str, int | None] = dict.fromkeys([*committed, *FURNITURE, *tombstones(self.place)])
         for one in committed.values():
             wanted |= {part["key"]: part["sealed_length"] for part in one["parts"]}
             meta = one["meta"]
@@ -245,10 +247,13 @@ class Machine:
 
     @contextlib.contextmanager
     def tidy(self) -> Iterator[None]:
-        """Leave no hold behind, whatever happens in the block."""
+        """Leave no process and no hold behind, whatever happens in the block."""
         try:
             yield
         finally:
+            for running in self.started:
+                running.process.kill()
+                running.process.wait()
             for label in LABELS:
                 if self.holds_on(label):
                     with contextlib.suppress(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import stat
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from harness.proxy import Proxy
 from harness.s3 import S3Server
 
 FURNITURE = frozenset({"repository.json", "RECOVER.md"})
+# FORMAT.md, "Tombstones".
+TOMBSTONE = b'{"tombstone":true}\n'
 
 
 class Place(Protocol):
@@ -53,12 +55,11 @@ class FolderPlace:
 
     def objects(self) -> dict[str, int]:
         found = {}
-        for path in self.folder.rglob("*"):
-            # A push may be at work.
-            with contextlib.suppress(FileNotFoundError):
-                about = path.stat()
-                if stat.S_ISREG(about.st_mode):
-                    found[str(path.relative_to(self.folder))] = about.st_size
+        # A push may be at work: what goes away meanwhile is not there.
+        for folder, _, names in os.walk(self.folder):
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    found[str(path.relative_to(self.folder))] = path.stat().st_size
         return found
 
     def read(self, key: str) -> bytes:
@@ -113,8 +114,17 @@ def client_of(server: S3Server) -> Any:
 
 def manifests(place: Place) -> dict[str, dict[str, Any]]:
     """Return the commit markers, key -> content, as they lie there."""
+    return {key: json.loads(body) for key, body in _markers(place).items() if body != TOMBSTONE}
+
+
+def tombstones(place: Place) -> set[str]:
+    """Return where a marker can never come to lie any more, because its backup was swept."""
+    return {key for key, body in _markers(place).items() if body == TOMBSTONE}
+
+
+def _markers(place: Place) -> dict[str, bytes]:
     keys = [key for key in place.objects() if key.startswith("manifests/") and key.endswith(".json")]
-    return {key: json.loads(place.read(key)) for key in keys}
+    return {key: place.read(key) for key in keys}
 
 
 def write_credentials(server: S3Server, file: Path) -> Path:
