@@ -34,6 +34,15 @@ impl Border {
         }
         Some(Self::AfterWrite { object: before.object?, end_offset: before.write_end()? })
     }
+
+    /// The object and offset that a resume token for this border names.
+    #[must_use]
+    pub fn resume_place(self) -> (u64, u64) {
+        match self {
+            Self::AfterWrite { object, end_offset } => (object, end_offset),
+            Self::BeforeObject { object } => (object, 0),
+        }
+    }
 }
 
 /// Takes what a [`crate::Scanner`] finds: for each record its header, then its payload in as many

@@ -382,3 +382,10 @@ pub fn package(streams: &[Vec<u8>], contents: &[u8], order: ByteOrder) -> Vec<u8
     file.extend(encode(&[Raw::new(5)], order, Sums::EndOnly));
     file
 }
+
+/// What `receive -s` gave after the first 60 % of a recorded stream.
+pub fn token(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/streams");
+    let text = std::fs::read_to_string(format!("{folder}/{name}.token"));
+    text.expect("the fixture is part of the repository").trim().to_owned()
+}
