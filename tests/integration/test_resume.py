@@ -350,6 +350,20 @@ def test_a_state_that_misses_a_later_session_begins_anew_loudly(bench: Workbench
     assert open_runs(bench) == ()
 
 
+def test_a_state_that_misses_a_later_run_sends_nothing_twice(bench: Workbench, src: Dataset, tmp_path: Path) -> None:
+    run = stop(bench)
+    copy = copied(bench, "old")
+    assert bench.run("forget-run", "--host", "backup1").code == 0
+    time.sleep(1.1)
+    push(bench)
+    put_back(bench, copy)
+    done = push(bench)
+    gave_up(done, run, "its snapshot was sent since, as ")
+    assert "up to date" in done.err
+    (entry,) = committed_whole(bench, src, tmp_path)
+    assert entry["id"] != run.id
+
+
 def test_the_state_of_a_clone_is_set_aside(bench: Workbench, src: Dataset, tmp_path: Path) -> None:
     run = stop(bench)
     change_state(bench, "UPDATE about SET value = 'the machine that was cloned'")

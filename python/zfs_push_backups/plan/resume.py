@@ -22,7 +22,7 @@ class Present:
     """The facts of now. `snapshot` is the present name of the snapshot with the run's guid, None if it is gone.
 
     `base` says whether the run's base exists here (snapshot or bookmark), `parent` whether the backup it stands on is
-    committed in the store; both True for a full.
+    committed in the store; both True for a full. `sent_since` is a backup of the same snapshot whose push began later.
     """
 
     recipients: frozenset[str]
@@ -34,6 +34,7 @@ class Present:
     snapshot: str | None
     base: bool = True
     parent: bool = True
+    sent_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,7 @@ def _spoilt(run: SavedRun, present: Present, look: Look) -> str | None:
 def _changes(run: SavedRun, present: Present, asked: Asked) -> Iterator[str]:
     yield from _pins(run, present)
     yield from _sources(run, present)
+    yield from _since(present)
     yield from _wishes(run, asked)
 
 
@@ -152,6 +154,11 @@ def _sources(run: SavedRun, present: Present) -> Iterator[str]:
         yield f"the snapshot {run.name} is called @{present.snapshot} now, so its stream is another"
     if not present.base:
         yield f"the base {run.dataset}{run.base} (guid {run.base_guid}) is gone"
+
+
+def _since(present: Present) -> Iterator[str]:
+    if present.sent_since is not None:
+        yield f"its snapshot was sent since, as {present.sent_since}"
 
 
 def _wishes(run: SavedRun, asked: Asked) -> Iterator[str]:

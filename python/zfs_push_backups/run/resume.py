@@ -145,6 +145,7 @@ class Settlement:
             snapshot=None if target is None else target.name,
             base=run.base_guid is None or base is not None,
             parent=run.parent_id is None or parent is not None,
+            sent_since=sent_since(run, self.work.backups_of(run.dataset)),
         )
         if target is None:
             return present, None
@@ -178,6 +179,13 @@ def parent_of(run: SavedRun, backups: Sequence[Backup]) -> Backup | None:
     """The committed backup that a run stands on, if its chain is whole."""
     chains = Chains(backups)
     return next((one for one in chains.backups if one.id == run.parent_id and chains.whole(one)), None)
+
+
+def sent_since(run: SavedRun, backups: Sequence[Backup]) -> str | None:
+    """A whole backup of the same snapshot whose push began after the run: an old state doesn't know of it."""
+    chains = Chains(backups)
+    later = (one for one in chains.backups if one.snapshot_guid == run.snapshot_guid and one.created > run.begun)
+    return next((one.id for one in later if chains.whole(one)), None)
 
 
 def unchanged(run: SavedRun, *, parent: Backup | None, here: bool) -> Present:

@@ -54,6 +54,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"part_size_bytes": 8 << 20}, "part_size was auto and is 8388608"),
     ({"snapshot": None}, "tank/data@daily (guid 13378181242595492820) is gone"),
     ({"snapshot": "renamed"}, "called @renamed now"),
+    ({"sent_since": "x"}, "its snapshot was sent since, as x"),
     ({"base": False}, "base tank/data@old (guid 7) is gone"),
     ({"parent": False}, "the backup 20261120T010203Z-0-1-0f1e2d3c4b5a that it stands on is gone"),
 ]
