@@ -56,10 +56,11 @@ def make_source(pool: Pool, mebibytes: int = 3) -> Source:
     dataset.snapshot(INCREMENT)
     name = dataset.name
     arguments = {FULL: [f"{name}@{FULL}"], INCREMENT: ["-i", f"@{FULL}", f"{name}@{INCREMENT}"]}
-    return Source(dataset, {label: _digest_of_send(words) for label, words in arguments.items()})
+    return Source(dataset, {label: digest_of_send(words) for label, words in arguments.items()})
 
 
-def _digest_of_send(words: Sequence[str]) -> str:
+def digest_of_send(words: Sequence[str]) -> str:
+    """Send it, and take the digest of the bytes."""
     done = subprocess.run(["zfs", "send", *words], check=True, capture_output=True, timeout=60)
     return hashlib.sha256(done.stdout).hexdigest()
 
@@ -232,7 +233,7 @@ class Machine:
         assert self.place.uploads() == [], self.log()
 
     def _wanted_holds(self, labels: Sequence[str]) -> None:
-        held = [label for label in LABELS if self.holds_on(label)]
+        held = [label for label in self.source.digests if self.holds_on(label)]
         assert held == list(labels), (held, self.log())
         assert {self.holds_on(label) for label in labels} == {1}, self.log()
 
@@ -254,7 +255,7 @@ class Machine:
             for running in self.started:
                 running.process.kill()
                 running.process.wait()
-            for label in LABELS:
+            for label in self.source.digests:
                 if self.holds_on(label):
                     with contextlib.suppress(Exception):
                         self.release(label)
