@@ -17,7 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from zfs_push_backups.run.bounded import take_no_signals
+from zfs_push_backups.run.bounded import Running, take_no_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 STOPPING: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SIGNALS_UNTIL_EXIT = 3
-LEAVE = 0
+# What stands in the pipe beside the numbers of signals.
+LEAVE, NUDGE = 0, 255
 FAREWELL_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -78,11 +79,12 @@ class _Watch:
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Take what the pipe has: each number is counted once, whoever comes first."""
         self._read()
+        # The thread may have seen nothing of it, and has a deadline to watch now.
+        self._write(NUDGE)
 
     def leave(self) -> None:
         """End the thread."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self.writing, bytes([LEAVE]))
+        self._write(LEAVE)
         self._thread.join(FAREWELL_SECONDS)
         if not self._thread.is_alive():
             os.close(self._reading)
@@ -100,6 +102,10 @@ class _Watch:
                     return
             elif left is not None and self._is_over():
                 self._end_late()
+
+    def _write(self, word: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.writing, bytes([word]))
 
     def _is_over(self) -> bool:
         end = self.stop.overall_end()
@@ -128,6 +134,11 @@ class _Watch:
 
     def _end_late(self) -> None:
         """End a command that hangs: its cleanups get a last chance, its locks end with it."""
+        end = time.monotonic() + self.stop.timeouts.length("db") + FAREWELL_SECONDS
+        # Also the log may be what hangs.
+        Running(self._last_words, "last words").wait(lambda: end - time.monotonic())
+        os._exit(128 + self.stop.signal_number)
+
+    def _last_words(self) -> None:
         log.error("the stop takes too long and is ended now; the next run puts right what it left")
         log.warning("%s", self.stop.finish().line())
-        os._exit(128 + self.stop.signal_number)
