@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHUTDOWN_SECONDS = 3
 # What a loaded test machine may add to the bound.
 SLACK_SECONDS = 5.0
-USUAL_SECONDS = 0.4
+USUAL_SECONDS = 0.25
 HANGING = ("PUT part", "PUT intent", "PUT meta", "PUT manifest", "GET list", "GET repository", "GET manifest")
 
 
