@@ -60,11 +60,13 @@ def open_runs(bench: Workbench) -> tuple[RunSummary, ...]:
 @contextlib.contextmanager
 def under_way(bench: Workbench, *words: str, parts: int = 2) -> Iterator[subprocess.Popen[bytes]]:
     """A push that has that many new parts in its run state, and more to do."""
-    before = sum(run.parts for run in open_runs(bench))
+    before = {run.id: run.parts for run in open_runs(bench)}
     process = bench.start(*(words or ("--host", "backup1")), *SLOW)
     try:
         deadline = time.monotonic() + SECONDS
-        while sum(run.parts for run in open_runs(bench)) < before + parts:
+        while not any(
+            run.pid == process.pid and run.parts >= before.get(run.id, 0) + parts for run in open_runs(bench)
+        ):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -231,11 +233,44 @@ def test_an_interrupted_tree_is_finished_under_its_own_snapshot_and_group(
     assert f"{root.name}/c" in listed
 
 
+def test_a_task_that_takes_snapshots_takes_none_while_it_goes_on(bench: Workbench, src: Dataset) -> None:
+    configure(bench, bench.task(src.name, snapshot={"create": True}))
+    run = stop(bench)
+    assert run.snapshot != "s1"
+    before = zfs("list", "-H", "-o", "name", "-t", "snapshot", "-r", src.name)
+    assert f"would send {src.name}@{run.snapshot}" in push(bench, "--dry-run").err
+    push(bench)
+    assert zfs("list", "-H", "-o", "name", "-t", "snapshot", "-r", src.name) == before
+    assert [entry["id"] for entry in bench.listed()] == [run.id]
+    push(bench)
+    assert [entry["level"] for entry in bench.listed()] == [0, 1]
+
+
+def test_two_hosts_run_in_parallel_on_one_run_state(bench: Workbench, src: Dataset) -> None:
+    other = bench.folder / "other"
+    other.mkdir()
+    hosts = {"a": {"url": bench.url, "part_size": "1MiB"}, "b": {"url": f"file://{other}", "part_size": "1MiB"}}
+    bench.configure([bench.task(src.name)], hosts=hosts)
+    with under_way(bench, "--host", "a", parts=1) as first, under_way(bench, "--host", "b", parts=1) as second:
+        assert {run.host for run in open_runs(bench)} == {"a", "b"}
+        first.terminate()
+        second.kill()
+        for process in (first, second):
+            process.communicate(timeout=SECONDS)
+    ids = {run.host: run.id for run in open_runs(bench)}
+    for host, run_id in ids.items():
+        done = bench.run("--host", host)
+        assert done.code == 0, done.err
+        assert [run.host for run in open_runs(bench)] == (["b"] if host == "a" else [])
+        listed = bench.run("list", "--host", host, "--json")
+        assert [entry["id"] for entry in json.loads(listed.out)["backups"]] == [run_id]
+
+
 # Something that is pinned changed.
 
 
 def gave_up(done: Done, run: RunSummary, reason: str) -> None:
-    warnings = [line for line in done.err.splitlines() if "is given up" in line]
+    warnings = [line for line in done.err.splitlines() if "is begun anew: " in line or "is given up, " in line]
     assert len(warnings) == 1, done.err
     assert run.id in warnings[0]
     assert reason in warnings[0]

@@ -139,7 +139,7 @@ def _set_aside(path: Path, why: str) -> None:
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
     _sync_folder(path.parent)
     log.warning(
-        "the run state in %s %s: it is kept as %s and not used; unfinished runs of it begin anew",
+        "the run state in %s %s and was set aside as %s: nothing in it is used, and unfinished runs begin anew",
         path,
         _WHY[why],
         target.name,

@@ -1,7 +1,7 @@
 """One open catalogue: transactions that are on disk when they return, and one error for all that keeps them from it.
 
 Invariants: a transaction that returned survives a power cut (WAL with synchronous=FULL); one that raised left nothing.
-Used by the thread that opened it.
+One thread uses it at a time; closing may be left to another, since a disk that hangs must not keep a stop waiting.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     # Without a WAL nobody writes now, and a folder that can't be written then needs no shared memory.
     quiet = read_only and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
     mode = "?mode=ro&immutable=1" if quiet else "?mode=ro" if read_only else "?mode=rw"
+    uri = path.absolute().as_uri() + mode
     try:
-        return sqlite3.connect(path.absolute().as_uri() + mode, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise state_error(path, error) from error
 

@@ -41,11 +41,13 @@ def ledger_of(
     session: Session, config: Config, store: StoreView, source: str, *, command: str, wait_seconds: float | None
 ) -> Iterator[Ledger]:
     """Open the run state and lock the host while the block runs."""
-    with (
-        open_catalogue(config) as catalogue,
-        locked(session, config, store.host, command=command, wait_seconds=wait_seconds) as lock,
-    ):
-        yield Ledger(session, config, store, source, catalogue, lock)
+    catalogue = open_catalogue(config)
+    close = session.stop.push("run state", catalogue.close, phase="db")
+    try:
+        with locked(session, config, store.host, command=command, wait_seconds=wait_seconds) as lock:
+            yield Ledger(session, config, store, source, catalogue, lock)
+    finally:
+        close()
 
 
 class Ledger:
@@ -121,13 +123,10 @@ class Ledger:
         """Give a run up, loudly; its parts go with the next sweep."""
         self.runs.finish(run.id, "abandoned", error=reason)
         self._tidy = False
-        log.warning(
-            "the unfinished run %s of %s is given up, as %s; %s",
-            run.id,
-            run.name,
-            reason,
-            "its snapshot is sent anew" if run.resumable else "it has to be piped in again",
-        )
+        if run.resumable:
+            log.warning("the run %s of %s can't be gone on with and is begun anew: %s", run.id, run.name, reason)
+        else:
+            log.warning("the run %s of %s is given up, pipe it in again: %s", run.id, run.name, reason)
 
     def begin(self, run: SavedRun, points: Iterable[Point | Base]) -> SavedRun:
         """Save a new run and hold what it reads."""

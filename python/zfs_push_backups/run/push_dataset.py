@@ -94,7 +94,7 @@ class Attempt:
         """The snapshot named, just taken, or best of those that match."""
         work = self.work
         if work.created is not None:
-            if work.options.dry_run and not work.resumptions:
+            if work.options.dry_run and all(snapshot.name != work.created for snapshot in here):
                 newest = here[-1].createtxg + 1 if here else 1
                 return Planned(work.created, 0, newest, int(work.session.now().timestamp())), ()
             return self.created_snapshot(here, work.created), ()

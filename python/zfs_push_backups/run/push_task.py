@@ -107,9 +107,9 @@ class TaskPush:
         self.resumptions = settlement.resumptions
 
     def snapshot_of_unfinished_tree(self) -> str | None:
-        """The snapshot that the rest of an interrupted tree belongs to."""
-        runs = [resumption.run for resumption in self.resumptions.values()]
-        newest = max((run for run in runs if run.tree_group), key=lambda run: run.begun, default=None)
+        """The snapshot that a run gone on with sends, and that the rest of an interrupted tree belongs to."""
+        runs = (resumption.run for resumption in self.resumptions.values())
+        newest = max(runs, key=lambda run: run.begun, default=None)
         return None if newest is None else newest.snapshot
 
     def dataset_names(self) -> Sequence[str]:
