@@ -77,10 +77,11 @@ def own_source(said: str | None, config: Config, files: tuple[Path, ...] = MACHI
     """Name this machine: as said, as configured, or by its host name and machine id."""
     if said or config.source:
         return said or config.source or ""
-    return source_name(socket.gethostname(), _machine_id(files))
+    return source_name(socket.gethostname(), machine_id(files))
 
 
-def _machine_id(files: tuple[Path, ...]) -> str:
+def machine_id(files: tuple[Path, ...] = MACHINE_ID_FILES) -> str:
+    """What stands in the first of these files that has something; empty where none has."""
     for path in files:
         try:
             text = path.read_text(encoding="ascii", errors="replace").strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from zfs_push_backups.catalogue.catalogue import Catalogue
 from zfs_push_backups.config.models import DEFAULT_BASE_DIR
-from zfs_push_backups.run.session import MACHINE_ID_FILES
+from zfs_push_backups.run.session import MACHINE_ID_FILES, machine_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,11 +47,5 @@ def look_at_catalogue(config: Config) -> Catalogue | None:
 
 def machine_key(files: tuple[Path, ...] = MACHINE_ID_FILES) -> str:
     """What tells this machine from a clone of its disk: a digest, since machine-id(5) asks not to spread the id."""
-    for path in files:
-        try:
-            text = path.read_text(encoding="ascii", errors="replace").strip()
-        except OSError:
-            continue
-        if text:
-            return hashlib.sha256(f"zfs-push-backups {text}".encode()).hexdigest()[:32]
-    return ""
+    known = machine_id(files)
+    return hashlib.sha256(f"zfs-push-backups {known}".encode()).hexdigest()[:32] if known else ""
