@@ -132,8 +132,8 @@ class Runs:
         return self._saved("repository = ? AND outcome IS NULL", repository)
 
     def resumable(self, repository: str) -> tuple[SavedRun, ...]:
-        """Those of the unfinished that can be gone on with; without their parts."""
-        return self._saved("repository = ? AND outcome IS NULL AND resumable", repository, with_parts=False)
+        """Those of the unfinished that can be gone on with."""
+        return self._saved("repository = ? AND outcome IS NULL AND resumable", repository)
 
     def unswept(self, repository: str) -> tuple[SavedRun, ...]:
         """Every run of which something may be left in the store: unfinished, abandoned or failed; without parts."""

@@ -204,7 +204,8 @@ class Ledger:
         """Hold exactly what the next runs need."""
         with _or_warn("the holds could not be set right"):
             where = (self.session, self.config, self.host, self.repository, self.catalogue)
-            saved = self.runs.resumable(self.repository)
+            left = self.runs.unswept(self.repository)
+            saved = tuple(run for run in left if run.outcome is None and run.resumable)
             holds.reconcile(*where, backups, saved, tasks=self.tasks, source=self.source)
 
 
