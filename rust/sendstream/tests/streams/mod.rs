@@ -240,7 +240,8 @@ pub fn encode(records: &[Raw], order: ByteOrder, sums: Sums) -> Vec<u8> {
     for raw in records {
         let mut header = raw.header;
         if order == ByteOrder::Big {
-            swap(&mut header);
+            let kind = header[0];
+            swap(&mut header, kind);
         }
         if raw.kind() == 5 {
             put_sums(&mut header[8..40], sum.value(), order);
@@ -271,9 +272,9 @@ fn put_sums(field: &mut [u8], sums: [u64; 4], order: ByteOrder) {
     }
 }
 
-/// Turns the integer fields of a little-endian header round, as a big-endian sender lays them out.
-fn swap(header: &mut [u8; HEADER_BYTES]) {
-    let (words, longs): (&[usize], &[usize]) = match header[0] {
+/// Turns the integer fields of a header of that kind round.
+fn swap(header: &mut [u8; HEADER_BYTES], kind: u8) {
+    let (words, longs): (&[usize], &[usize]) = match kind {
         0 => (&[32, 36], &[8, 16, 24, 40, 48]),
         1 => (&[16, 20, 24, 28, 36], &[8, 40, 56]),
         2 | 9 => (&[], &[8, 16, 24]),
@@ -388,4 +389,9 @@ pub fn token(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/streams");
     let text = std::fs::read_to_string(format!("{folder}/{name}.token"));
     text.expect("the fixture is part of the repository").trim().to_owned()
+}
+
+/// Turns a header of a big-endian stream round, so that [`encode`] takes it.
+pub fn swap_from_big(header: &mut [u8; HEADER_BYTES]) {
+    swap(header, header[3]);
 }
