@@ -76,24 +76,34 @@ pub struct StoreConfig {
     /// `https://host/bucket` rather than `https://bucket.host`; absent = true if there is an endpoint.
     #[serde(default)]
     pub path_style: Option<bool>,
-    /// Seconds without progress after which a transfer is given up (and retried).
+    /// Seconds without progress after which a transfer is given up (and, on S3, tried again).
     #[serde(default = "default_stall_seconds", deserialize_with = "null_is_default_stall")]
     pub stall_seconds: u64,
+    /// How long a request to S3 is tried again, in seconds since it first failed, once the store was reached. At the very
+    /// first request a store that can't be reached fails after three attempts.
+    #[serde(default = "default_patience_seconds", deserialize_with = "null_is_default_patience")]
+    pub patience_seconds: u64,
     /// An AWS shared credentials file (INI) to take the credentials from, and from nowhere else.
     #[serde(default)]
     pub credentials_file: Option<PathBuf>,
     /// The section of the credentials files; absent = `default` (or `AWS_PROFILE`).
     #[serde(default)]
     pub profile: Option<String>,
-    /// How often a request is sent at most; absent = 8.
+    /// How often a request is sent at most; absent = as often as `patience_seconds` allow.
     #[serde(default)]
     pub max_attempts: Option<u32>,
 }
 
 const DEFAULT_STALL_SECONDS: u64 = 60;
+/// A server that restarts or a line that is dialled anew is back by then.
+const DEFAULT_PATIENCE_SECONDS: u64 = 300;
 
 fn default_stall_seconds() -> u64 {
     DEFAULT_STALL_SECONDS
+}
+
+fn default_patience_seconds() -> u64 {
+    DEFAULT_PATIENCE_SECONDS
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
@@ -102,6 +112,10 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(fro
 
 fn null_is_default_stall<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     Ok(Option::<u64>::deserialize(from)?.unwrap_or(DEFAULT_STALL_SECONDS))
+}
+
+fn null_is_default_patience<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    Ok(Option::<u64>::deserialize(from)?.unwrap_or(DEFAULT_PATIENCE_SECONDS))
 }
 
 /// What a url names.
@@ -123,6 +137,7 @@ impl StoreConfig {
             payload_signing: PayloadSigning::default(),
             path_style: None,
             stall_seconds: DEFAULT_STALL_SECONDS,
+            patience_seconds: DEFAULT_PATIENCE_SECONDS,
             credentials_file: None,
             profile: None,
             max_attempts: None,
@@ -137,6 +152,16 @@ impl StoreConfig {
             return directory_target(rest);
         }
         Err(StoreError::config("url", "it must begin with s3:// (a bucket) or file:/// (a folder)"))
+    }
+
+    pub(crate) fn check_times(&self) -> Result<(), StoreError> {
+        if !(1..=3600).contains(&self.stall_seconds) {
+            return Err(StoreError::config("stall_seconds", "it must be between 1 and 3600"));
+        }
+        if self.patience_seconds > 3600 {
+            return Err(StoreError::config("patience_seconds", "it must be between 0 and 3600"));
+        }
+        Ok(())
     }
 
     /// The endpoint, checked; `Ok(None)` is AWS.

@@ -114,6 +114,7 @@ pub trait MultipartUpload: Send + Sync {
 /// # Errors
 /// [`StoreError::InvalidConfig`] for a bad url, option, certificate bundle or credentials file; for a directory also what opening it met.
 pub async fn open(config: &StoreConfig) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    config.check_times()?;
     match config.target()? {
         config::Target::Directory(path) => {
             Ok(Arc::new(directory::DirectoryStore::open(path, config.url.clone()).await?))

@@ -56,6 +56,8 @@ impl Server {
         config.endpoint = Some(self.endpoint.clone());
         config.region = Some(self.region.clone());
         config.stall_seconds = 30;
+        // moto answers some refusals with a 500.
+        config.patience_seconds = 5;
         if !self.strict {
             // moto computes CRCs of multipart objects only with a library that it doesn't require.
             config.checksum = ChecksumSetting::Sha256;

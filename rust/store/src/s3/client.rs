@@ -18,7 +18,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext};
 use aws_smithy_http_client::{Connector, tls::TrustStore};
 
-use super::{count, credentials, retry, trust};
+use super::watch::WatchedClient;
+use super::{count, credentials, trust};
 use crate::config::{PayloadSigning, StoreConfig};
 use crate::error::StoreError;
 use crate::requests::RequestCounter;
@@ -27,12 +28,10 @@ use crate::requests::RequestCounter;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pooled connection that was quiet for longer may be dead without saying so (aws-sdk-rust #1417): a slow `zfs send` has such gaps.
 const POOL_IDLE: Duration = Duration::from_secs(12);
-/// How often a request is sent at most, unless configured.
-const MAX_ATTEMPTS: u32 = 8;
+/// More than anybody's patience lasts for; the SDK counts through all of them when it estimates a wait, so not without end.
+const MANY_ATTEMPTS: u32 = 1000;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
-/// The SDK's own 500 run dry within seconds when many parts meet one outage.
-const RETRY_TOKENS: usize = 50_000;
+pub(super) const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 /// What the SDK and most servers take for an unnamed region.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -45,12 +44,10 @@ pub(super) struct Opened {
 
 pub(super) async fn open(config: &StoreConfig, counter: Arc<RequestCounter>) -> Result<Opened, StoreError> {
     let endpoint = config.checked_endpoint()?;
-    if !(1..=3600).contains(&config.stall_seconds) {
-        return Err(StoreError::config("stall_seconds", "it must be between 1 and 3600"));
-    }
     let over_tls = endpoint.is_none_or(|endpoint| endpoint.starts_with("https://"));
     let trust = if over_tls { trust::from_environment()? } else { TrustStore::empty() };
-    let http = http_client(trust)?;
+    let stall = Duration::from_secs(config.stall_seconds);
+    let http = SharedHttpClient::new(WatchedClient { inner: http_client(trust)?, stall });
     let region = region(config).await?;
     let provider_config = ProviderConfig::without_region()
         .with_region(Some(region.clone()))
@@ -81,19 +78,19 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
+/// How often and how long a request is tried is decided with each (`retry.rs`); here stand the pauses between.
 fn with_patience(builder: Builder, config: &StoreConfig) -> Builder {
-    let stall = Duration::from_secs(config.stall_seconds);
     let retries = RetryConfig::standard()
-        .with_max_attempts(config.max_attempts.unwrap_or(MAX_ATTEMPTS).max(1))
+        .with_max_attempts(config.max_attempts.unwrap_or(MANY_ATTEMPTS).clamp(1, MANY_ATTEMPTS))
         .with_initial_backoff(FIRST_BACKOFF)
         .with_max_backoff(LONGEST_BACKOFF);
-    let tokens = TokenBucket::builder().capacity(RETRY_TOKENS).build();
+    // The SDK's quota never grows back: it would end a long run for faults that were overcome days ago.
+    let unlimited = RetryPartition::custom("zfs-push-backups").token_bucket(TokenBucket::unlimited()).build();
     builder
         .retry_config(retries)
-        .retry_partition(RetryPartition::custom("zfs-push-backups").token_bucket(tokens).build())
-        .retry_classifier(retry::OurJudgement)
+        .retry_partition(unlimited)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
-        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(stall).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 fn http_client(trust: TrustStore) -> Result<SharedHttpClient, StoreError> {

@@ -23,10 +23,25 @@ pub(super) async fn delete(shared: &Shared, keys: &[String]) -> Result<(), Store
             _ => together(shared, batch).await,
         };
         if let Err(failure) = done {
+            if is_away(&failure) {
+                return Err(failure);
+            }
             first_failure.get_or_insert(failure);
         }
     }
     first_failure.map_or(Ok(()), Err)
+}
+
+/// Whether the store as a whole failed, after all patience: trying each further key would take as long again.
+fn is_away(failure: &StoreError) -> bool {
+    matches!(
+        failure,
+        StoreError::Unreachable { .. }
+            | StoreError::Stalled { .. }
+            | StoreError::Throttled { .. }
+            | StoreError::Tls { .. }
+            | StoreError::Credentials { .. }
+    )
 }
 
 async fn together(shared: &Shared, batch: &[Address]) -> Result<(), StoreError> {
@@ -90,6 +105,9 @@ async fn singly(shared: &Shared, batch: &[Address]) -> Result<(), StoreError> {
     let mut first_failure = None;
     while let Some(deleted) = done.next().await {
         if let Err(failure) = deleted {
+            if is_away(&failure) {
+                return Err(failure);
+            }
             first_failure.get_or_insert(failure);
         }
     }

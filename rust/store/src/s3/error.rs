@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
+use super::watch::Stall;
 use crate::error::{Place, StoreError};
 
 /// How far clocks may differ before S3 refuses a signature, in seconds.
@@ -42,6 +43,7 @@ where
             let said = Said::new(metadata.code(), metadata.message(), service.raw());
             said.translate(context)
         }
+        SdkError::ResponseError(_) if broke_off(error) => from_connection(error, context.place),
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
             let why = format!(
@@ -51,8 +53,7 @@ where
             StoreError::Other { place: context.place.clone(), why }
         }
         SdkError::TimeoutError(_) => {
-            let why = "no answer within the time one attempt may take".into();
-            StoreError::Stalled { place: context.place.clone(), why }
+            StoreError::Stalled { place: context.place.clone(), why: deepest(error) }
         }
         _ => from_connection(error, context.place),
     }
@@ -76,8 +77,8 @@ pub(super) fn from_connection(error: &(dyn Error + 'static), place: &Place) -> S
     if chain.iter().any(|cause| cause.is::<rustls::Error>()) {
         return StoreError::Tls { place, why };
     }
-    if chain.iter().any(|cause| cause.to_string().contains("minimum throughput")) {
-        return StoreError::Stalled { place, why };
+    if let Some(stall) = chain.iter().find_map(|cause| cause.downcast_ref::<Stall>()) {
+        return StoreError::Stalled { place, why: stall.to_string() };
     }
     StoreError::Unreachable { place, why }
 }
@@ -86,6 +87,13 @@ pub(super) fn from_connection(error: &(dyn Error + 'static), place: &Place) -> S
 pub(super) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     let certificate = |cause: &rustls::Error| matches!(cause, rustls::Error::InvalidCertificate(_));
     causes(error).iter().any(|cause| cause.downcast_ref().is_some_and(certificate))
+}
+
+/// Whether an answer began well and then stopped or was cut.
+fn broke_off(error: &(dyn Error + 'static)) -> bool {
+    causes(error).iter().any(|cause| {
+        cause.is::<Stall>() || cause.is::<std::io::Error>() || cause.to_string().contains("reading a body")
+    })
 }
 
 /// The chain of causes; `io::Error` hides the error it wraps from `source()`.
@@ -180,6 +188,7 @@ impl Said {
             "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" => {
                 StoreError::Checksum { place, why }
             }
+            "InternalError" => StoreError::Unreachable { place, why },
             "InvalidObjectState" | "ObjectNotInActiveTierError" => StoreError::Archived { place, why },
             "QuotaExceeded" | "XMinioStorageFull" | "StorageFull" | "InsufficientStorage" => {
                 StoreError::Full { place, why }

@@ -19,6 +19,7 @@ mod tests;
 mod trust;
 mod unfinished;
 mod verify;
+mod watch;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,12 +41,10 @@ use crate::object::{Download, ObjectInfo, PutOptions, Receipt, UnfinishedUpload}
 use crate::requests::{RequestCounter, RequestCounts};
 use crate::{MultipartUpload, ObjectStore};
 
-/// The slowest upload that is still worth waiting for, in bytes a second.
-const SLOWEST_BYTES_PER_SECOND: u64 = 96 * 1024;
 /// S3 refuses a request 15 minutes after it was signed; give up (and sign anew) before.
 const LONGEST_ATTEMPT: Duration = Duration::from_mins(14);
-/// Completing a large multipart upload may take minutes.
-const COMPLETE_ATTEMPT: Duration = Duration::from_mins(10);
+/// The end of all patience with one request, whatever keeps it going.
+const LONGEST_REQUEST: Duration = Duration::from_mins(25);
 
 /// See the module.
 pub(crate) struct S3Store {
@@ -62,6 +61,8 @@ struct Shared {
     algorithm: ChecksumAlgorithm,
     unsigned_payload: bool,
     stall: Duration,
+    patience: Duration,
+    reached: Arc<retry::Reached>,
     counter: Arc<RequestCounter>,
     refuses_conditional: AtomicBool,
     refuses_batch_delete: AtomicBool,
@@ -88,6 +89,8 @@ impl S3Store {
             algorithm: config.checksum.algorithm(),
             unsigned_payload: opened.unsigned_payload,
             stall: Duration::from_secs(config.stall_seconds),
+            patience: Duration::from_secs(config.patience_seconds),
+            reached: Arc::default(),
             counter,
             refuses_conditional: AtomicBool::new(false),
             refuses_batch_delete: AtomicBool::new(false),
@@ -133,21 +136,26 @@ impl Shared {
         error::translate(error, &error::Context { place, bucket: &self.bucket, region: &self.region })
     }
 
-    /// Limits for one attempt that needs no more than `attempt`.
-    fn within(attempt: Duration) -> aws_sdk_s3::config::Builder {
+    /// Limits for one request. What doesn't move is ended sooner (`watch.rs`); `attempt` ends what moves and comes to no end.
+    fn within(&self, attempt: Duration, attempts: &Arc<retry::Attempts>) -> aws_sdk_s3::config::Builder {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(client::CONNECT_TIMEOUT)
             .operation_attempt_timeout(attempt.min(LONGEST_ATTEMPT))
+            .operation_timeout(LONGEST_REQUEST)
             .build();
-        aws_sdk_s3::Config::builder().timeout_config(timeouts)
+        let reached = Arc::clone(&self.reached);
+        aws_sdk_s3::Config::builder()
+            .timeout_config(timeouts)
+            .interceptor(retry::CountAttempts(Arc::clone(attempts)))
+            .retry_classifier(retry::Judgement::new(reached, self.patience, Arc::clone(attempts)))
     }
 
     fn briefly(&self) -> aws_sdk_s3::config::Builder {
-        Self::within(self.stall)
+        self.within(self.stall * 3, &Arc::default())
     }
 
-    fn for_upload(&self, bytes: usize) -> aws_sdk_s3::config::Builder {
-        Self::within(self.stall + Duration::from_secs(bytes as u64 / SLOWEST_BYTES_PER_SECOND))
+    fn for_upload(&self, attempts: &Arc<retry::Attempts>) -> aws_sdk_s3::config::Builder {
+        self.within(LONGEST_ATTEMPT, attempts)
     }
 
     fn sends_conditions(&self, options_ask: bool) -> bool {

@@ -18,8 +18,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::base64;
 use bytes::Bytes;
 
+use super::retry::Attempts;
 use super::verify::{Expected, Reply};
-use super::{Address, COMPLETE_ATTEMPT, Shared, error, put, unfinished, verify};
+use super::{Address, Shared, error, put, unfinished, verify};
 use crate::MultipartUpload;
 use crate::checksum::{self, ChecksumAlgorithm, ChecksumKind, StoreChecksum};
 use crate::error::StoreError;
@@ -112,7 +113,7 @@ impl S3Upload {
             ChecksumAlgorithm::Md5 => request.content_md5(base64::encode(raw)),
             ChecksumAlgorithm::None => request,
         };
-        let request = request.customize().config_override(self.shared.for_upload(body.len()));
+        let request = request.customize().config_override(self.shared.for_upload(&Arc::default()));
         let sent = if self.shared.unsigned_payload {
             request.disable_payload_signing().send().await
         } else {
@@ -171,6 +172,7 @@ impl S3Upload {
         pieces: &[Piece],
         expected: &Expected,
         conditional: bool,
+        attempts: &Arc<Attempts>,
     ) -> Result<CompleteMultipartUploadOutput, SdkError<CompleteMultipartUploadError, HttpResponse>> {
         let algorithm = self.shared.algorithm;
         let parts = (1..).zip(pieces).map(|(number, piece)| completed(algorithm, number, piece)).collect();
@@ -187,19 +189,7 @@ impl S3Upload {
             request =
                 request.checksum_type(ChecksumType::FullObject).checksum_crc64_nvme(&expected.checksum.value);
         }
-        request.customize().config_override(Shared::within(COMPLETE_ATTEMPT)).send().await
-    }
-
-    /// The first attempt may have succeeded without us hearing of it: then the object is there, whole.
-    async fn completed_unheard(
-        &self,
-        expected: &Expected,
-        refusal: StoreError,
-    ) -> Result<Receipt, StoreError> {
-        match verify::ask(&self.shared, &self.address, expected).await {
-            Err(StoreError::NotFound { .. } | StoreError::Checksum { .. }) => Err(refusal),
-            other => other,
-        }
+        request.customize().config_override(self.shared.for_upload(attempts)).send().await
     }
 }
 
@@ -235,10 +225,11 @@ impl MultipartUpload for S3Upload {
         let pieces = self.arrived()?;
         let expected = self.expected(&pieces);
         let conditional = self.shared.sends_conditions(self.if_absent);
-        let mut sent = self.send_complete(&pieces, &expected, conditional).await;
+        let attempts = Arc::default();
+        let mut sent = self.send_complete(&pieces, &expected, conditional, &attempts).await;
         if conditional && sent.as_ref().is_err_and(|error| error::status(error) == Some(501)) {
             self.shared.refuses_conditional.store(true, Ordering::Relaxed);
-            sent = self.send_complete(&pieces, &expected, false).await;
+            sent = self.send_complete(&pieces, &expected, false, &attempts).await;
         }
         match sent {
             Ok(output) => {
@@ -254,8 +245,9 @@ impl MultipartUpload for S3Upload {
             }
             Err(error) => {
                 let refusal = self.shared.failure(&error, &self.address.place);
-                if error::code(&error) == Some("NoSuchUpload") {
-                    return self.completed_unheard(&expected, refusal).await;
+                let taken = matches!(refusal, StoreError::AlreadyExists { .. }) && attempts.were_several();
+                if taken || error::code(&error) == Some("NoSuchUpload") {
+                    return verify::stored_unheard(&self.shared, &self.address, &expected, refusal).await;
                 }
                 Err(refusal)
             }

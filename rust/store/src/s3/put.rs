@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::base64;
 use bytes::Bytes;
 
+use super::retry::Attempts;
 use super::verify::{Expected, Reply};
 use super::{Address, Shared, error, verify};
 use crate::checksum::{self, ChecksumAlgorithm, StoreChecksum};
@@ -84,19 +85,32 @@ async fn put_summed(
     (raw, crc64): (Vec<u8>, u64),
     options: &PutOptions,
 ) -> Result<Receipt, StoreError> {
-    let conditional = shared.sends_conditions(options.if_absent);
-    let length = body.len() as u64;
-    let mut sent = send(shared, address, &body, &raw, options, conditional).await;
-    if conditional && sent.as_ref().is_err_and(|error| error::status(error) == Some(501)) {
-        shared.refuses_conditional.store(true, Ordering::Relaxed);
-        sent = send(shared, address, &body, &raw, options, false).await;
-    }
-    let output = sent.map_err(|error| shared.failure(&error, &address.place))?;
-    shared.bucket_seen.store(true, Ordering::Relaxed);
+    let (conditional, length) = (shared.sends_conditions(options.if_absent), body.len() as u64);
     let value =
         if shared.algorithm == ChecksumAlgorithm::Md5 { checksum::hex(&raw) } else { base64::encode(&raw) };
     let expected = Expected { checksum: StoreChecksum::full(shared.algorithm, value), length, crc64 };
-    let mut receipt = verify::prove(shared, address, &expected, reply(shared.algorithm, &output)).await?;
+    let object = Object { address, body, raw: &raw, options, attempts: Arc::default() };
+    let mut sent = send(shared, &object, conditional).await;
+    if conditional && sent.as_ref().is_err_and(|error| error::status(error) == Some(501)) {
+        shared.refuses_conditional.store(true, Ordering::Relaxed);
+        sent = send(shared, &object, false).await;
+    }
+    let proof = match sent {
+        Ok(output) => {
+            shared.bucket_seen.store(true, Ordering::Relaxed);
+            verify::prove(shared, address, &expected, reply(shared.algorithm, &output)).await
+        }
+        Err(error) => {
+            let refusal = shared.failure(&error, &address.place);
+            let ours = matches!(refusal, StoreError::AlreadyExists { .. }) && object.attempts.were_several();
+            if ours {
+                verify::stored_unheard(shared, address, &expected, refusal).await
+            } else {
+                Err(refusal)
+            }
+        }
+    };
+    let mut receipt = proof?;
     if receipt.checksum.algorithm == ChecksumAlgorithm::Md5 && receipt.checksum.kind == expected.checksum.kind
     {
         receipt.checksum.value = base64::encode(&raw);
@@ -104,14 +118,21 @@ async fn put_summed(
     Ok(receipt)
 }
 
+/// What is sent, perhaps more than once.
+struct Object<'a> {
+    address: &'a Address,
+    body: Bytes,
+    raw: &'a [u8],
+    options: &'a PutOptions,
+    attempts: Arc<Attempts>,
+}
+
 async fn send(
     shared: &Shared,
-    address: &Address,
-    body: &Bytes,
-    raw: &[u8],
-    options: &PutOptions,
+    object: &Object<'_>,
     conditional: bool,
 ) -> Result<PutObjectOutput, SdkError<PutObjectError, HttpResponse>> {
+    let Object { address, body, raw, options, attempts } = object;
     let request = shared
         .client
         .put_object()
@@ -130,7 +151,7 @@ async fn send(
         ChecksumAlgorithm::Md5 => request.content_md5(base64::encode(raw)),
         ChecksumAlgorithm::None => request,
     };
-    let request = request.customize().config_override(shared.for_upload(body.len()));
+    let request = request.customize().config_override(shared.for_upload(attempts));
     if shared.unsigned_payload {
         request.disable_payload_signing().send().await
     } else {

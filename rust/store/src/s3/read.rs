@@ -16,8 +16,10 @@ use crate::object::Download;
 
 /// The longest piece of a download, in bytes.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// Interruptions in a row, without a byte between them, after which a download fails.
+/// Interruptions in a row, without progress between them, after which a download fails.
 const MAX_INTERRUPTIONS: u32 = 5;
+/// What must come between two interruptions to count as progress: a server that sends a byte and hangs up makes none.
+const PROGRESS_BYTES: u64 = 64 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) async fn get(
@@ -54,6 +56,11 @@ pub(super) async fn open(
         })?,
         None => length,
     };
+    let asked = range.as_ref().map_or(length, |range| range.end - range.start);
+    if length > asked {
+        let why = format!("{asked} bytes were asked for and {length} are offered");
+        return Err(StoreError::Other { place: place.clone(), why });
+    }
     let body = Body {
         shared,
         full_key: full_key.to_owned(),
@@ -64,6 +71,7 @@ pub(super) async fn open(
         stream: output.body,
         ready: Bytes::new(),
         interruptions: 0,
+        since_interruption: 0,
     };
     Ok(Download { length, total_length, chunks: pieces(body).boxed() })
 }
@@ -111,6 +119,7 @@ struct Body {
     /// Received, not yet handed on.
     ready: Bytes,
     interruptions: u32,
+    since_interruption: u64,
 }
 
 fn pieces(body: Body) -> impl futures::Stream<Item = Result<Bytes, StoreError>> + Send {
@@ -130,19 +139,15 @@ impl Body {
             if self.position == self.end {
                 return Ok(None);
             }
-            match tokio::time::timeout(self.shared.stall, self.stream.next()).await {
-                Ok(Some(Ok(bytes))) => self.receive(bytes)?,
-                Ok(Some(Err(fault))) => {
+            match self.stream.next().await {
+                Some(Ok(bytes)) => self.receive(bytes)?,
+                Some(Err(fault)) => {
                     let cause = error::from_connection(&fault, &self.place);
                     self.resume(cause).await?;
                 }
-                Ok(None) => {
+                None => {
                     let why = format!("the answer ended at byte {} of {}", self.position, self.end);
                     self.resume(StoreError::Unreachable { place: self.place.clone(), why }).await?;
-                }
-                Err(_) => {
-                    let why = format!("no byte for {} seconds", self.shared.stall.as_secs());
-                    self.resume(StoreError::Stalled { place: self.place.clone(), why }).await?;
                 }
             }
         }
@@ -154,7 +159,8 @@ impl Body {
             let why = "the store sent more bytes than it announced".into();
             return Err(StoreError::Other { place: self.place.clone(), why });
         }
-        if !bytes.is_empty() {
+        self.since_interruption += bytes.len() as u64;
+        if self.since_interruption >= PROGRESS_BYTES {
             self.interruptions = 0;
         }
         self.position = after;
@@ -164,6 +170,7 @@ impl Body {
 
     async fn resume(&mut self, cause: StoreError) -> Result<(), StoreError> {
         self.interruptions += 1;
+        self.since_interruption = 0;
         if self.interruptions > MAX_INTERRUPTIONS {
             return Err(cause);
         }

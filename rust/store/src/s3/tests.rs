@@ -1,6 +1,9 @@
 //! How the S3 store behaves when a server or the network does not: each answer is scripted.
 
+mod cancelling;
+mod retrying;
 mod scripted;
+mod stalls;
 
 use aws_smithy_types::base64;
 use bytes::Bytes;

@@ -78,6 +78,19 @@ pub(super) async fn ask(
     }
 }
 
+/// A refusal of what an earlier attempt, whose answer was lost, may have done: if exactly the expected object is there, it did.
+pub(super) async fn stored_unheard(
+    shared: &Arc<Shared>,
+    address: &Address,
+    expected: &Expected,
+    refusal: StoreError,
+) -> Result<Receipt, StoreError> {
+    match ask(shared, address, expected).await {
+        Err(StoreError::NotFound { .. } | StoreError::Checksum { .. }) => Err(refusal),
+        other => other,
+    }
+}
+
 fn compare(
     address: &Address,
     expected: &Expected,
