@@ -115,11 +115,26 @@ impl Draft {
 
     async fn remove_all(&self) -> Result<usize, EngineError> {
         let prefix = self.keys.data_prefix();
+        self.end_uploads(&prefix).await;
         let mut keys: Vec<String> =
             self.store.list(&prefix).await?.into_iter().map(|object| object.key).collect();
         keys.push(self.keys.intent_key());
         self.store.delete(&keys).await?;
         Ok(keys.len())
+    }
+
+    /// Ends what was begun without an answer, too; nobody would know of it once the intent is gone.
+    async fn end_uploads(&self, prefix: &str) {
+        match self.store.unfinished(prefix).await {
+            Ok(uploads) => {
+                for upload in uploads {
+                    if let Err(error) = self.store.abort_unfinished(&upload).await {
+                        tracing::warn!(key = upload.key, %error, "an unfinished upload could not be ended");
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the store does not tell of unfinished uploads"),
+        }
     }
 
     async fn put(&self, key: &str, body: Bytes) -> Result<Receipt, EngineError> {

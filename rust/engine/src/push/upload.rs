@@ -68,7 +68,8 @@ impl Uploader {
         let mut state = UnderWay::default();
         let result = self.context.cancel.run_until_cancelled(self.carry(pieces, &mut state)).await;
         let result = result.unwrap_or_else(|| Err(EngineError::cancelled("stopped while uploading")));
-        if result.is_err() {
+        // A stream that broke off leaves its last part open; who read it says why.
+        if result.is_err() || state.open.is_some() {
             tokio::select! {
                 () = state.give_up() => {}
                 () = self.context.patience_over(GIVE_UP_LIMIT) => {

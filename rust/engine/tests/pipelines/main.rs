@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on is meant to fail")]
 
 mod damage;
+mod leftovers;
 mod refusals;
 mod resume;
 mod rooms;
