@@ -120,6 +120,7 @@ impl Push<'_> {
         let result = self.carry(&draft, pipeline).await;
         match result {
             Ok(marker) => {
+                self.announce_commit(&marker).await?;
                 self.commit(&draft, &marker).await?;
                 Ok((marker.manifest, draft.store))
             }
@@ -162,9 +163,7 @@ impl Push<'_> {
         ended.unwrap_or_else(|| Err(self.context.cancelled_error()))?;
         self.context.progress.set_stage("committing");
         let parts = self.all_parts(&stored)?;
-        let marker = self.unless_cancelled(draft.prepare(self.request, &summary, parts)).await?;
-        self.unless_cancelled(self.announce_commit(&marker)).await?;
-        Ok(marker)
+        self.unless_cancelled(draft.prepare(self.request, &summary, parts)).await
     }
 
     /// Those that were stored before, then those of this session.
@@ -174,15 +173,21 @@ impl Push<'_> {
         before.chain(stored.iter().map(StoredPart::entry)).collect()
     }
 
-    /// From here on the backup may be committed, and whoever keeps the state of the run must know it.
+    /// From here on the backup may be committed, and whoever keeps the state of the run must know it. Who knows can
+    /// also commit it later, so that nothing of it is removed any more, not even after a stop.
     async fn announce_commit(&self, marker: &Marker) -> Result<(), EngineError> {
-        if self.request.run.is_some() {
-            let text = String::from_utf8_lossy(&marker.json);
-            let entry = json!({ "kind": "committing", "manifest_key": marker.key, "manifest": text });
-            self.context.note(entry);
-            self.context.notes_written().await;
+        if self.request.run.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let text = String::from_utf8_lossy(&marker.json);
+        let entry = json!({ "kind": "committing", "manifest_key": marker.key, "manifest": text });
+        self.context.note(entry);
+        let written = self.context.notes_written();
+        self.unless_cancelled(async {
+            written.await;
+            Ok(())
+        })
+        .await
     }
 
     async fn commit(&self, draft: &Draft, marker: &Marker) -> Result<(), EngineError> {

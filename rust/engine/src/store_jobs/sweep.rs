@@ -75,9 +75,24 @@ impl Sweep<'_> {
         let prefix = keys.data_prefix();
         let data = self.store.list(&prefix).await?;
         let data = data.into_iter().filter(|object| is_ours(&prefix, &object.key)).collect();
-        let uploads = self.store.unfinished(&prefix).await?;
-        let uploads = uploads.into_iter().filter(|upload| lies_in(&prefix, &upload.key)).collect();
+        let uploads = self.uploads(&prefix).await?;
         Ok(Some(Leftover { intent, intent_object: object, data, uploads }))
+    }
+
+    /// Unfinished uploads in a backup's folder, as far as the store tells: what it doesn't list must not keep the rest.
+    async fn uploads(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, EngineError> {
+        match self.store.unfinished(prefix).await {
+            Ok(uploads) => Ok(uploads.into_iter().filter(|upload| lies_in(prefix, &upload.key)).collect()),
+            Err(error) if matches!(error.code(), "store.unsupported" | "store.forbidden") => {
+                tracing::warn!(
+                    prefix,
+                    %error,
+                    "the store lists no unfinished uploads; have it end them by itself (AbortIncompleteMultipartUpload)"
+                );
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn take(&mut self, leftover: Leftover) -> Result<(), EngineError> {
@@ -85,7 +100,15 @@ impl Sweep<'_> {
         match self.judge.verdict(&leftover).await? {
             Verdict::Keep => self.end_uploads(&leftover).await,
             Verdict::Committed(manifest_key) => {
-                let (manifest, _) = read_manifest(self.store, &manifest_key).await?;
+                let (manifest, _) = match read_manifest(self.store, &manifest_key).await {
+                    Err(error) if error.code.starts_with("format.") => {
+                        let reason =
+                            format!("its manifest can't be read, so nobody knows what counts: {error}");
+                        self.done.waiting.push(json!({ "id": id, "reason": reason }));
+                        return Ok(());
+                    }
+                    read => read?,
+                };
                 let counted = counted(&manifest.keys()?, &manifest);
                 self.remove(&leftover, |key| counted.contains_key(key)).await?;
                 self.done.committed.push(id);

@@ -198,6 +198,28 @@ fn the_manifest_waits_for_the_journal() {
 }
 
 #[test]
+fn a_stop_before_the_manifest_keeps_what_can_be_committed_though_it_cannot_be_sent_again() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(2 << 20), Kept::new());
+    let mut request = run.request(&room, 0);
+    request.run.as_mut().unwrap().resumable = false;
+    let push = engine::start_push(request, Vec::new(), file_of(room.folder.path(), &bytes));
+    push.source.send(SourceExit::Unknown);
+    while run.of_kind("committing").count() == 0 {
+        assert!(push.job.wait_timeout(Duration::from_millis(50)).is_none());
+        run.entries.extend(push.job.drain_journal());
+    }
+    push.job.cancel("the test stops it");
+    assert!(run.finish(&push, false).unwrap_err().is_cancelled());
+    let committing = run.of_kind("committing").next().unwrap().clone();
+    let mut recommit = run.place();
+    recommit["manifest_key"] = committing["manifest_key"].clone();
+    recommit["manifest"] = committing["manifest"].clone();
+    recommit["repository_id"] = repository(&room);
+    let report = room.ask(&json!({ "recommit": recommit })).unwrap();
+    restored_is(&room, &report, &bytes);
+}
+
+#[test]
 fn what_is_not_whole_any_more_is_not_committed_later() {
     let (room, bytes, mut run) = (Room::new(), incompressible(2 << 20), Kept::new());
     run.push(&room, 0, &bytes).unwrap();
@@ -292,6 +314,23 @@ fn a_sweep_of_a_committed_run_takes_only_what_does_not_count() {
     assert_eq!(done["committed"], json!([run.id]));
     assert!(!room.objects().contains(&late));
     restored_is(&room, &report, &bytes);
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_keeps_its_data_and_no_other_sweep() {
+    let (room, bytes) = (Room::new(), incompressible(3 << 20));
+    let (mut odd, mut dead) = (Kept::new(), Kept::new());
+    odd.push_and_stop(&room, &bytes, 1);
+    dead.push_and_stop(&room, &bytes, 1);
+    let manifest_key = format!("manifests/nas-1a2b3c4d/tank/data/@/{}~0.json", odd.id);
+    std::fs::create_dir_all(room.root().join(&manifest_key).parent().unwrap()).unwrap();
+    std::fs::write(room.root().join(&manifest_key), b"{\"format\":2}").unwrap();
+    let mut request = sweep(&room, &odd, &json!([]), false);
+    request["sweep"]["own"][&dead.id] = json!({ "sessions": dead.sessions, "may_be_committed": false });
+    let done = room.ask(&request).unwrap();
+    assert_eq!(done["waiting"][0]["id"], odd.id.as_str(), "{done}");
+    assert_eq!(done["removed"][0]["id"], dead.id.as_str(), "{done}");
+    assert!(room.objects().contains(&odd.parts()[0]["key"].as_str().unwrap().to_owned()));
 }
 
 #[test]
