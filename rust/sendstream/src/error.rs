@@ -143,6 +143,30 @@ pub enum StreamError {
 }
 
 impl StreamError {
+    /// Where in the stream it shows: the offset of the record in hand, or of the first byte that does not belong there.
+    #[must_use]
+    pub fn at(&self) -> u64 {
+        match self {
+            Self::Truncated { at }
+            | Self::ChecksumMismatch { at, .. }
+            | Self::UnknownRecord { at, .. }
+            | Self::BadLength { at, .. }
+            | Self::MalformedEnd { at }
+            | Self::WrongSnapshot { at, .. }
+            | Self::SecondBegin { at }
+            | Self::OutsideStream { at, .. }
+            | Self::BytesAfterEnd { at }
+            | Self::Abandoned { at } => *at,
+            Self::Empty
+            | Self::NotASendStream
+            | Self::UnknownStreamType { .. }
+            | Self::Compound
+            | Self::Resuming
+            | Self::Redacted
+            | Self::Dedup => 0,
+        }
+    }
+
     /// A code that stays the same over releases, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
