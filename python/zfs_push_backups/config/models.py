@@ -54,6 +54,7 @@ class HostSettings(_Section):
     path_style: bool | None = None
     limit_upload: fields.Rate | None = None
     stall_timeout: fields.Duration = timedelta(seconds=60)
+    retry_timeout: fields.Duration = timedelta(minutes=5)
     credentials_file: fields.AbsolutePath | None = None
     profile: fields.Label | None = None
 

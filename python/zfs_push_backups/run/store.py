@@ -109,6 +109,7 @@ def store_config(host: Host) -> dict[str, Any]:
         "payload_signing": host.payload_signing,
         "path_style": host.path_style,
         "stall_seconds": int(host.stall_timeout.total_seconds()),
+        "patience_seconds": int(host.retry_timeout.total_seconds()),
         "credentials_file": None if host.credentials_file is None else str(host.credentials_file),
         "profile": host.profile,
     }
