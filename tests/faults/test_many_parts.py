@@ -50,11 +50,11 @@ def test_many_parts_are_gone_on_with(worker: Worker, long_source: Source) -> Non
         stored = parts(machine)
         done = machine.push(FULL).good()
         assert len(parts(machine)) > PARTS
-        # What was on its way when it died had no place in the run state yet.
-        assert len(stored - parts(machine)) < PARTS // 10
+        # What was stored in the last moment had no place in the run state yet.
+        assert len(stored - parts(machine)) < PARTS // 2
         found = re.search(r"existing state found: (\d+) parts", done.out.decode() + done.err)
         assert found, done
-        assert int(found[1]) > PARTS * 8 // 10
+        assert int(found[1]) > PARTS // 2
         machine.proven(FULL)
         machine.release(FULL)
 
