@@ -19,6 +19,7 @@ mod s3;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -115,9 +116,10 @@ pub trait MultipartUpload: Send + Sync {
 /// [`StoreError::InvalidConfig`] for a bad url, option, certificate bundle or credentials file; for a directory also what opening it met.
 pub async fn open(config: &StoreConfig) -> Result<Arc<dyn ObjectStore>, StoreError> {
     config.check_times()?;
+    let stall = Duration::from_secs(config.stall_seconds);
     match config.target()? {
         config::Target::Directory(path) => {
-            Ok(Arc::new(directory::DirectoryStore::open(path, config.url.clone()).await?))
+            Ok(Arc::new(directory::DirectoryStore::open(path, &config.url, stall).await?))
         }
         config::Target::Bucket { bucket, prefix } => {
             Ok(Arc::new(s3::S3Store::open(config, bucket, prefix).await?))

@@ -8,16 +8,17 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::folder::{Root, file_kind};
-use super::{Abandoned, fault, stale};
+use super::work::Work;
+use super::{fault, stale};
 use crate::key::{TEMPORARY, join_unchecked};
 use crate::object::{ObjectInfo, UnfinishedUpload};
 
 const FOLDER: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-pub(super) fn list(root: &Root, prefix: &str, abandoned: &Abandoned) -> io::Result<Vec<ObjectInfo>> {
+pub(super) fn list(root: &Root, prefix: &str, work: &Work) -> io::Result<Vec<ObjectInfo>> {
     let mut found = Vec::new();
-    walk(root, prefix, abandoned, &mut |file| {
+    walk(root, prefix, work, &mut |file| {
         if !file.name.starts_with(TEMPORARY) {
             let length = u64::try_from(file.about.st_size).map_err(io::Error::other)?;
             let modified_unix_seconds = Some(file.about.st_mtime);
@@ -30,13 +31,9 @@ pub(super) fn list(root: &Root, prefix: &str, abandoned: &Abandoned) -> io::Resu
 }
 
 /// Temporary files that no living process writes.
-pub(super) fn unfinished(
-    root: &Root,
-    prefix: &str,
-    abandoned: &Abandoned,
-) -> io::Result<Vec<UnfinishedUpload>> {
+pub(super) fn unfinished(root: &Root, prefix: &str, work: &Work) -> io::Result<Vec<UnfinishedUpload>> {
     let mut found = Vec::new();
-    walk(root, prefix, abandoned, &mut |file| {
+    walk(root, prefix, work, &mut |file| {
         if file.name.starts_with(TEMPORARY) && stale::unattended(file.folder, file.name)?.is_some() {
             let (upload_id, begun_unix_seconds) = (file.name.to_owned(), Some(file.about.st_mtime));
             found.push(UnfinishedUpload { key: file.key, upload_id, begun_unix_seconds });
@@ -51,13 +48,14 @@ pub(super) fn unfinished(
 fn walk(
     root: &Root,
     prefix: &str,
-    abandoned: &Abandoned,
+    work: &Work,
     visit: &mut dyn FnMut(Found<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
     let (top, begins) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+    work.begins("listing")?;
     match root.folder(top, false) {
         Err(fault) if fault::is_absent(&fault) => Ok(()),
-        folder => Walk { abandoned, visit }.folder(&folder?, top, begins),
+        folder => Walk { work, visit }.folder(&folder?, top, begins),
     }
 }
 
@@ -84,13 +82,13 @@ struct Found<'a> {
 }
 
 struct Walk<'a> {
-    abandoned: &'a Abandoned,
+    work: &'a Work,
     visit: &'a mut dyn FnMut(Found<'_>) -> io::Result<()>,
 }
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &OwnedFd, path: &str, begins: &str) -> io::Result<()> {
-        self.abandoned.check()?;
+        self.work.begins("listing")?;
         let listed = names(folder.try_clone()?)?;
         for name in listed.iter().filter(|name| name.starts_with(begins)) {
             match self.entry(folder, path, name) {
@@ -103,6 +101,7 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, folder: &OwnedFd, path: &str, name: &str) -> io::Result<()> {
+        self.work.begins("listing")?;
         let about = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let key = join_unchecked(path, name);
         match file_kind(&about) {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a file under its own name is complete, synced and was read back; whatever is unfinished has a name that begins with
 //! `.tmp-`. The root is opened once and every path is walked from it without following links, so neither a link nor a late unmount
-//! can send bytes elsewhere. All file work runs on blocking threads and stops soon after its caller has gone.
+//! can send bytes elsewhere. All file work runs on blocking threads (`work.rs`).
 
 mod fault;
 mod folder;
@@ -12,12 +12,13 @@ mod read;
 mod stale;
 #[cfg(test)]
 mod tests;
+mod work;
 mod write;
 
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,20 +31,27 @@ use crate::requests::{RequestCounter, RequestCounts, RequestKind};
 use crate::{MultipartUpload, ObjectStore};
 
 use folder::Root;
+use work::Desk;
 
 /// See the module.
 pub(crate) struct DirectoryStore {
     root: Arc<Root>,
     location: String,
     counter: Arc<RequestCounter>,
+    desk: Desk,
 }
 
 impl DirectoryStore {
-    pub(crate) async fn open(path: PathBuf, url: String) -> Result<Self, StoreError> {
+    pub(crate) async fn open(path: PathBuf, url: &str, stall: Duration) -> Result<Self, StoreError> {
         let location = url.trim_end_matches('/').to_owned();
         let place = Place::new("open", location.clone());
-        let root = blocking(place.clone(), move |_| Root::open(&path, &place)).await?;
-        Ok(Self { root: Arc::new(root), location, counter: Arc::default() })
+        let desk = Desk::new(stall);
+        let opening = desk.blocking(place.clone(), move |work| {
+            work.begins("opening").map_err(|fault| fault::writing(&fault, &place, ""))?;
+            Root::open(&path, &place)
+        });
+        let root = Arc::new(opening.await?);
+        Ok(Self { root, location, counter: Arc::default(), desk })
     }
 
     fn place(&self, action: &'static str, key: &str) -> Place {
@@ -55,38 +63,6 @@ impl DirectoryStore {
         self.counter.count(kind);
         Ok(self.place(action, key))
     }
-}
-
-/// Set when the future that wanted the work is dropped.
-#[derive(Clone, Default)]
-struct Abandoned(Arc<AtomicBool>);
-
-impl Abandoned {
-    fn check(&self) -> std::io::Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(std::io::Error::other("the caller has gone"));
-        }
-        Ok(())
-    }
-}
-
-struct AbandonOnDrop(Abandoned);
-
-impl Drop for AbandonOnDrop {
-    fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    place: Place,
-    work: impl FnOnce(&Abandoned) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let guard = AbandonOnDrop(Abandoned::default());
-    let abandoned = guard.0.clone();
-    tokio::task::spawn_blocking(move || work(&abandoned))
-        .await
-        .unwrap_or_else(|fault| Err(StoreError::Other { place, why: format!("the work broke off: {fault}") }))
 }
 
 fn receipt(length: u64, crc: u64) -> Receipt {
@@ -107,17 +83,18 @@ impl ObjectStore for DirectoryStore {
         let place = self.begin(RequestKind::Put, "store", key)?;
         let (root, key, if_absent) = (Arc::clone(&self.root), key.to_owned(), options.if_absent);
         let known_crc64 = options.body_crc64;
-        blocking(place.clone(), move |abandoned| {
-            let work = || {
-                let mut file = write::Temporary::create(&root, &key)?;
-                file.write_at(&body, 0, abandoned)?;
-                let crc = known_crc64.unwrap_or_else(|| crc64(&body));
-                file.publish(body.len() as u64, crc, if_absent, abandoned)?;
-                Ok(receipt(body.len() as u64, crc))
-            };
-            work().map_err(|failure: write::Failure| failure.at(&place, &key))
-        })
-        .await
+        self.desk
+            .blocking(place.clone(), move |work| {
+                let store = || {
+                    let mut file = write::Temporary::create(&root, &key, work)?;
+                    file.write_at(&body, 0, work)?;
+                    let crc = known_crc64.unwrap_or_else(|| crc64(&body));
+                    file.publish(body.len() as u64, crc, if_absent, work)?;
+                    Ok(receipt(body.len() as u64, crc))
+                };
+                store().map_err(|failure: write::Failure| failure.at(&place, &key))
+            })
+            .await
     }
 
     async fn begin_multipart(
@@ -127,30 +104,38 @@ impl ObjectStore for DirectoryStore {
     ) -> Result<Arc<dyn MultipartUpload>, StoreError> {
         let place = self.begin(RequestKind::Other, "store", key)?;
         let (root, key, if_absent) = (Arc::clone(&self.root), key.to_owned(), options.if_absent);
-        let counter = Arc::clone(&self.counter);
-        blocking(place.clone(), move |_| {
-            let file = write::Temporary::create(&root, &key).map_err(|fault| fault.at(&place, &key))?;
-            Ok(Arc::new(multipart::DirectoryUpload::new(file, place, if_absent, counter))
-                as Arc<dyn MultipartUpload>)
-        })
-        .await
+        let (counter, desk) = (Arc::clone(&self.counter), self.desk.clone());
+        self.desk
+            .blocking(place.clone(), move |work| {
+                let file =
+                    write::Temporary::create(&root, &key, work).map_err(|fault| fault.at(&place, &key))?;
+                Ok(Arc::new(multipart::DirectoryUpload::new(file, place, if_absent, counter, desk))
+                    as Arc<dyn MultipartUpload>)
+            })
+            .await
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Download, StoreError> {
         let place = self.begin(RequestKind::Get, "read", key)?;
-        let (root, key) = (Arc::clone(&self.root), key.to_owned());
-        blocking(place.clone(), move |_| read::open(&root, &key, range, place)).await
+        let (root, key, desk) = (Arc::clone(&self.root), key.to_owned(), self.desk.clone());
+        let opened = self.desk.blocking(place.clone(), move |work| {
+            work.begins("opening").map_err(|fault| fault::reading(&fault, &place, &key))?;
+            read::open(&root, &key, range, place, desk)
+        });
+        opened.await
     }
 
     async fn head(&self, key: &str) -> Result<ObjectInfo, StoreError> {
         let place = self.begin(RequestKind::Head, "look at", key)?;
         let (root, key) = (Arc::clone(&self.root), key.to_owned());
-        blocking(place.clone(), move |_| {
-            let file = root.open_file(&key).map_err(|fault| fault::reading(&fault, &place, &key))?;
-            let (length, modified_unix_seconds) = (file.length, Some(file.modified_unix_seconds));
-            Ok(ObjectInfo { key, length, modified_unix_seconds, ..ObjectInfo::default() })
-        })
-        .await
+        self.desk
+            .blocking(place.clone(), move |work| {
+                let opened = work.begins("opening").and_then(|()| root.open_file(&key));
+                let file = opened.map_err(|fault| fault::reading(&fault, &place, &key))?;
+                let (length, modified_unix_seconds) = (file.length, Some(file.modified_unix_seconds));
+                Ok(ObjectInfo { key, length, modified_unix_seconds, ..ObjectInfo::default() })
+            })
+            .await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -158,10 +143,11 @@ impl ObjectStore for DirectoryStore {
         self.counter.count(RequestKind::List);
         let place = self.place("list", prefix);
         let (root, prefix) = (Arc::clone(&self.root), prefix.to_owned());
-        blocking(place.clone(), move |abandoned| {
-            list::list(&root, &prefix, abandoned).map_err(|fault| fault::reading(&fault, &place, &prefix))
-        })
-        .await
+        self.desk
+            .blocking(place.clone(), move |work| {
+                list::list(&root, &prefix, work).map_err(|fault| fault::reading(&fault, &place, &prefix))
+            })
+            .await
     }
 
     async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
@@ -172,7 +158,7 @@ impl ObjectStore for DirectoryStore {
         self.counter.count(RequestKind::Delete);
         let (root, keys, location) = (Arc::clone(&self.root), keys.to_vec(), self.location.clone());
         let place = self.place("delete", "");
-        blocking(place, move |abandoned| write::delete(&root, keys, &location, abandoned)).await
+        self.desk.blocking(place, move |work| write::delete(&root, keys, &location, work)).await
     }
 
     async fn unfinished(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
@@ -180,11 +166,12 @@ impl ObjectStore for DirectoryStore {
         self.counter.count(RequestKind::List);
         let place = self.place("list the unfinished uploads of", prefix);
         let (root, prefix) = (Arc::clone(&self.root), prefix.to_owned());
-        blocking(place.clone(), move |abandoned| {
-            list::unfinished(&root, &prefix, abandoned)
-                .map_err(|fault| fault::reading(&fault, &place, &prefix))
-        })
-        .await
+        self.desk
+            .blocking(place.clone(), move |work| {
+                list::unfinished(&root, &prefix, work)
+                    .map_err(|fault| fault::reading(&fault, &place, &prefix))
+            })
+            .await
     }
 
     async fn abort_unfinished(&self, upload: &UnfinishedUpload) -> Result<(), StoreError> {
@@ -192,11 +179,12 @@ impl ObjectStore for DirectoryStore {
         self.counter.count(RequestKind::Other);
         let place = self.place("end the upload of", &upload.key);
         let (root, path, name) = (Arc::clone(&self.root), path.to_owned(), name.to_owned());
-        blocking(place.clone(), move |_| match write::remove_unfinished(&root, &path, &name) {
-            Err(fault) if fault::is_absent(&fault) => Ok(()),
-            done => done.map_err(|fault| fault::writing(&fault, &place, &name)),
-        })
-        .await
+        self.desk
+            .blocking(place.clone(), move |work| match write::remove_unfinished(&root, &path, &name, work) {
+                Err(fault) if fault::is_absent(&fault) => Ok(()),
+                done => done.map_err(|fault| fault::writing(&fault, &place, &name)),
+            })
+            .await
     }
 
     fn requests(&self) -> RequestCounts {

@@ -11,6 +11,7 @@ use futures::StreamExt;
 
 use super::fault;
 use super::folder::Root;
+use super::work::Desk;
 use crate::error::{Place, StoreError};
 use crate::object::Download;
 
@@ -22,6 +23,7 @@ pub(super) fn open(
     key: &str,
     range: Option<Range<u64>>,
     place: Place,
+    desk: Desk,
 ) -> Result<Download, StoreError> {
     let opened = root.open_file(key).map_err(|fault| fault::reading(&fault, &place, key))?;
     let total_length = opened.length;
@@ -35,7 +37,7 @@ pub(super) fn open(
     Ok(Download {
         length,
         total_length,
-        chunks: pieces(Arc::new(opened.file), range.start..end, place).boxed(),
+        chunks: pieces(Arc::new(opened.file), range.start..end, place, desk).boxed(),
     })
 }
 
@@ -43,18 +45,20 @@ fn pieces(
     file: Arc<File>,
     range: Range<u64>,
     place: Place,
+    desk: Desk,
 ) -> impl futures::Stream<Item = Result<Bytes, StoreError>> + Send {
-    futures::stream::try_unfold((file, range, place), |(file, range, place)| async move {
+    futures::stream::try_unfold((file, range, place, desk), |(file, range, place, desk)| async move {
         if range.is_empty() {
             return Ok(None);
         }
         let length = PIECE_BYTES.min(range.end - range.start);
         let (source, start, at) = (Arc::clone(&file), range.start, place.clone());
-        let piece = super::blocking(place.clone(), move |_| {
-            read_piece(&source, start, length).map_err(|fault| short_or(&fault, at))
-        })
-        .await?;
-        Ok(Some((piece, (file, start + length..range.end, place))))
+        let reading = desk.blocking(place.clone(), move |work| {
+            let piece = work.begins("reading").and_then(|()| read_piece(&source, start, length));
+            piece.map_err(|fault| short_or(&fault, at))
+        });
+        let piece = reading.await?;
+        Ok(Some((piece, (file, start + length..range.end, place, desk))))
     })
 }
 

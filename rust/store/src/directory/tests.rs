@@ -1,5 +1,7 @@
 //! The conformance suite in a temporary folder, and what only a folder can get wrong.
 
+mod hanging;
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

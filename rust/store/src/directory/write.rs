@@ -1,5 +1,6 @@
 //! Writing a file so that its name never stands for anything but its whole, durable, re-read content; and deleting.
 
+use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,13 +16,16 @@ use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::folder::{Root, split, sync_folder};
-use super::{Abandoned, fault, stale};
+use super::work::Work;
+use super::{fault, stale};
 use crate::checksum::RunningCrc64;
 use crate::error::{Place, StoreError};
 use crate::key::TEMPORARY;
 
 /// How much is written or re-read between two looks at whether the caller is still there.
 const STRIDE_BYTES: usize = 1024 * 1024;
+/// How much may wait in the page cache, so that no single sync takes long enough to look like a dead disk.
+const SYNC_BYTES: usize = 32 * 1024 * 1024;
 /// How often a folder or file that another run removes under our feet is made anew.
 const FOLDER_ATTEMPTS: u32 = 32;
 
@@ -58,6 +62,7 @@ pub(super) struct Temporary {
     name: String,
     final_name: String,
     file: File,
+    unsynced_bytes: Cell<usize>,
     published: bool,
 }
 
@@ -71,10 +76,11 @@ impl Drop for Temporary {
 }
 
 impl Temporary {
-    pub(super) fn create(root: &Root, key: &str) -> Result<Self, Failure> {
+    pub(super) fn create(root: &Root, key: &str, work: &Work) -> Result<Self, Failure> {
         let (path, final_name) = split(key);
         let mut attempt = 1;
         loop {
+            work.begins("making a file")?;
             match Self::try_create(root, path, final_name) {
                 Err(fault) if fault::errno(&fault) == Errno::ENOENT && attempt < FOLDER_ATTEMPTS => {
                     attempt += 1;
@@ -92,7 +98,14 @@ impl Temporary {
         let name = temporary_name();
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = File::from(openat(&folder, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-        let made = Self { folder, name, final_name: final_name.to_owned(), file, published: false };
+        let made = Self {
+            folder,
+            name,
+            final_name: final_name.to_owned(),
+            file,
+            unsynced_bytes: Cell::new(0),
+            published: false,
+        };
         // Where locks don't exist, a sweeper goes by the age.
         let locked_by_a_sweeper = matches!(made.file.try_lock(), Err(TryLockError::WouldBlock));
         if locked_by_a_sweeper || made.file.metadata()?.nlink() == 0 {
@@ -101,12 +114,19 @@ impl Temporary {
         Ok(made)
     }
 
-    pub(super) fn write_at(&self, bytes: &[u8], offset: u64, abandoned: &Abandoned) -> Result<(), Failure> {
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64, work: &Work) -> Result<(), Failure> {
         let mut at = offset;
         for stride in bytes.chunks(STRIDE_BYTES) {
-            abandoned.check()?;
+            work.begins("writing")?;
             self.file.write_all_at(stride, at)?;
             at += stride.len() as u64;
+            work.moved(stride.len());
+            self.unsynced_bytes.set(self.unsynced_bytes.get() + stride.len());
+            if self.unsynced_bytes.get() >= SYNC_BYTES {
+                work.begins("syncing the file")?;
+                self.file.sync_data()?;
+                self.unsynced_bytes.set(0);
+            }
         }
         Ok(())
     }
@@ -117,28 +137,30 @@ impl Temporary {
         length: u64,
         crc: u64,
         if_absent: bool,
-        abandoned: &Abandoned,
+        work: &Work,
     ) -> Result<(), Failure> {
+        work.begins("syncing the file")?;
         self.file.sync_all()?;
-        self.prove(length, crc, abandoned)?;
-        abandoned.check()?;
+        self.prove(length, crc, work)?;
+        work.begins("renaming")?;
         if if_absent {
             self.name_unless_taken()?;
         } else {
             renameat(&self.folder, self.name.as_str(), &self.folder, self.final_name.as_str())?;
         }
         self.published = true;
+        work.begins("syncing the folder")?;
         Ok(sync_folder(self.folder.as_fd())?)
     }
 
     /// Read back what the disk has, not what the page cache remembers.
-    fn prove(&self, length: u64, crc: u64, abandoned: &Abandoned) -> Result<(), Failure> {
+    fn prove(&self, length: u64, crc: u64, work: &Work) -> Result<(), Failure> {
         // Only advice: where it isn't taken the check still guards the way to the page cache.
         let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         let mut buffer = vec![0; STRIDE_BYTES];
         let (mut running, mut at) = (RunningCrc64::default(), 0_u64);
         loop {
-            abandoned.check()?;
+            work.begins("reading back")?;
             match self.file.read_at(&mut buffer, at)? {
                 0 => break,
                 read => {
@@ -178,7 +200,8 @@ fn temporary_name() -> String {
 }
 
 /// Remove the temporary file `name` from the folder `path`, unless a living process writes it.
-pub(super) fn remove_unfinished(root: &Root, path: &str, name: &str) -> io::Result<()> {
+pub(super) fn remove_unfinished(root: &Root, path: &str, name: &str, work: &Work) -> io::Result<()> {
+    work.begins("deleting")?;
     let folder = root.folder(path, false)?;
     let Some(_held) = stale::unattended(&folder, name)? else {
         return Err(io::Error::other("a living process writes it"));
@@ -194,12 +217,12 @@ pub(super) fn delete(
     root: &Root,
     mut keys: Vec<String>,
     location: &str,
-    abandoned: &Abandoned,
+    work: &Work,
 ) -> Result<(), StoreError> {
     keys.sort_unstable();
     let mut first_failure = None;
     for group in keys.chunk_by(|a, b| split(a).0 == split(b).0) {
-        for (key, fault) in delete_from_folder(root, group, abandoned) {
+        for (key, fault) in delete_from_folder(root, group, work) {
             let place = Place::new("delete", format!("{location}/{key}"));
             first_failure.get_or_insert_with(|| fault::writing(&fault, &place, key));
         }
@@ -207,21 +230,17 @@ pub(super) fn delete(
     first_failure.map_or(Ok(()), Err)
 }
 
-fn delete_from_folder<'a>(
-    root: &Root,
-    keys: &'a [String],
-    abandoned: &Abandoned,
-) -> Vec<(&'a String, io::Error)> {
+fn delete_from_folder<'a>(root: &Root, keys: &'a [String], work: &Work) -> Vec<(&'a String, io::Error)> {
     let Some(first) = keys.first() else { return Vec::new() };
     let path = split(first).0;
-    let folder = match root.folder(path, false) {
+    let folder = match work.begins("deleting").and_then(|()| root.folder(path, false)) {
         Ok(folder) => folder,
         Err(fault) if fault::is_absent(&fault) => return Vec::new(),
         Err(fault) => return vec![(first, fault)],
     };
     let mut failures = Vec::new();
     for key in keys {
-        let removed = abandoned.check().and_then(|()| {
+        let removed = work.begins("deleting").and_then(|()| {
             unlinkat(&folder, split(key).1, UnlinkatFlags::NoRemoveDir).map_err(io::Error::from)
         });
         match removed {
@@ -232,7 +251,7 @@ fn delete_from_folder<'a>(
         }
     }
     stale::sweep(&folder);
-    if let Err(fault) = sync_folder(folder.as_fd()) {
+    if let Err(fault) = work.begins("syncing the folder").and_then(|()| sync_folder(folder.as_fd())) {
         failures.push((first, fault));
     }
     remove_empty(root, path);
