@@ -131,11 +131,13 @@ CELLS: dict[str, tuple[Kill, str, int]] = {
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_killed_push_is_put_right_by_the_next(cell: str, pair: list[Worker], clean: dict[str, Clean]) -> None:
+def test_a_killed_push_is_put_right_by_the_next(cell: str, workers: list[Worker], clean: dict[str, Clean]) -> None:
     kill, kind, count = CELLS[cell]
+    # A moment would be another one with more of them at work than there are cores; a step stays where it is.
+    at_work = workers[:2] if kill is at_random else workers[:3]
     run_all(
         sample(cell, count),
-        pair,
+        at_work,
         lambda cycle, worker: crash_and_recover(kill, cycle, worker, kind, clean[kind]),
     )
 
