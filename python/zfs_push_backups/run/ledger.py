@@ -12,7 +12,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from zfs_push_backups.errors import Cancelled, StateError, StoreDamaged, ZfsPushBackupsError
+from zfs_push_backups.errors import Cancelled, ResumeImpossible, StateError, StoreDamaged, ZfsPushBackupsError
 from zfs_push_backups.plan.resume import Look
 from zfs_push_backups.run import holds
 from zfs_push_backups.run.locks import locked
@@ -110,7 +110,7 @@ class Ledger:
         }
         try:
             self.store.call({"recommit": operation})
-        except StoreDamaged as error:
+        except (ResumeImpossible, StoreDamaged) as error:
             if error.code == "engine.repository_changed":
                 raise
             self.abandon(run, error.message)
@@ -165,12 +165,17 @@ class Ledger:
     def _note_failure(self, run: SavedRun, message: str) -> None:
         """A state that can't be written any more must not hide why the run failed."""
         try:
-            if run.resumable:
+            if run.resumable or self._can_be_committed(run):
                 self.runs.interrupted(run.id, message)
             else:
                 self.runs.finish(run.id, "failed", error=message)
         except StateError as error:
             log.warning("the end of the run could not be noted: %s", error)
+
+    def _can_be_committed(self, run: SavedRun) -> bool:
+        """Whether only the manifest is missing: the next run writes it, also for a stream that never comes again."""
+        saved = self.runs.find(run.id)
+        return saved is not None and saved.outcome is None and saved.committing
 
     def tidy(self, backups: Sequence[Backup]) -> None:
         """Sweep, where something may be left since the last time, and set the holds right once at the start."""

@@ -28,7 +28,7 @@ impl Marking<'_> {
     /// `engine.listing` if something is missing or of another length; `engine.foreign_parts`; `store.*`.
     pub(crate) async fn check_listing(&self, manifest: &Manifest) -> Result<(), EngineError> {
         let wanted = counted(self.keys, manifest);
-        let mut found = self.store.list(&self.keys.data_prefix()).await?;
+        let mut found = self.listed().await?;
         let strays: Vec<String> = found
             .iter()
             .filter(|object| !wanted.contains_key(&object.key))
@@ -36,9 +36,23 @@ impl Marking<'_> {
             .collect();
         if !strays.is_empty() {
             self.remove_own(&strays).await?;
-            found = self.store.list(&self.keys.data_prefix()).await?;
+            found = self.listed().await?;
         }
         compare(&wanted, &found)
+    }
+
+    /// What lies in the backup's folder, but for what is not of the format: nobody counts a file that a file manager or
+    /// a network file system has left there, so it keeps no backup from being committed.
+    async fn listed(&self) -> Result<Vec<ObjectInfo>, EngineError> {
+        let mut found = self.store.list(&self.keys.data_prefix()).await?;
+        found.retain(|object| {
+            let known = self.attempts.writer(self.keys, &object.key) != Writer::Unknown;
+            if !known {
+                tracing::warn!(key = object.key, "not an object of a backup, left alone");
+            }
+            known
+        });
+        Ok(found)
     }
 
     async fn remove_own(&self, strays: &[String]) -> Result<(), EngineError> {

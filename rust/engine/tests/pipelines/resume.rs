@@ -121,12 +121,12 @@ fn a_stopped_run_keeps_its_parts_and_goes_on_behind_them() {
     );
     assert!(run.of_kind("begin").next().unwrap()["record"].as_str().unwrap().len() == 624);
     run.sessions.push(SECOND_SESSION);
-    let before = room.objects();
+    let kept: Vec<Value> = run.parts().iter().map(|part| part["key"].clone()).collect();
     let report = run.push(&room, stored, &bytes).unwrap();
     assert_eq!(report["skipped_parts"], stored);
     assert_eq!(run.of_kind("skipped").count(), stored);
     assert_eq!(run.of_kind("committed").count(), 1);
-    assert!(before.iter().filter(|key| key.contains("part-")).all(|key| room.objects().contains(key)));
+    assert!(kept.iter().all(|key| room.objects().iter().any(|stored| stored == key)));
     restored_is(&room, &report, &bytes);
 }
 
@@ -147,6 +147,19 @@ fn a_gap_ends_what_counts_as_stored_and_later_parts_are_swept_before_the_commit(
 }
 
 #[test]
+fn what_killed_sessions_left_unfinished_is_gone_before_anything_is_uploaded() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 3);
+    let parts = run.parts();
+    let late = |part: &Value| room.objects().iter().any(|key| part["key"] == key.as_str());
+    assert!(late(&parts[1]) && late(&parts[2]));
+    run.sessions.push(SECOND_SESSION);
+    let error = run.push(&room, 1, &bytes[..PART_BYTES / 2]).unwrap_err();
+    assert_eq!(error.code, "stream.truncated");
+    assert!(late(&parts[0]) && !late(&parts[1]) && !late(&parts[2]), "{:?}", room.objects());
+}
+
+#[test]
 fn a_part_that_was_damaged_in_the_store_does_not_count() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);
@@ -162,12 +175,13 @@ fn another_stream_is_never_joined_to_stored_parts() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);
     run.sessions.push(SECOND_SESSION);
-    let error = run.push(&room, 3, &compressible(6 << 20)).unwrap_err();
+    let stored = run.parts().len();
+    let error = run.push(&room, stored, &compressible(6 << 20)).unwrap_err();
     assert_eq!(error.code, "engine.prefix_differs");
-    let error = run.push(&room, 3, &incompressible(1 << 20)).unwrap_err();
+    let error = run.push(&room, stored, &incompressible(1 << 20)).unwrap_err();
     assert_eq!(error.code, "engine.prefix_differs", "a shorter stream");
     assert_eq!(room.ask(&json!({ "list": {} })).unwrap()["backups"], json!([]));
-    assert_eq!(run.look(&room)["stored"], run.parts().len(), "nothing that is stored was touched");
+    assert_eq!(run.look(&room)["stored"], stored, "nothing that is stored was touched");
 }
 
 #[test]
@@ -217,6 +231,19 @@ fn a_stop_before_the_manifest_keeps_what_can_be_committed_though_it_cannot_be_se
     recommit["repository_id"] = repository(&room);
     let report = room.ask(&json!({ "recommit": recommit })).unwrap();
     restored_is(&room, &report, &bytes);
+}
+
+#[test]
+fn a_file_of_somebody_else_keeps_no_backup_from_being_committed() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 2);
+    let folder = room.root().join(run.parts()[0]["key"].as_str().unwrap());
+    let junk = folder.with_file_name(".nfs000000000000beef");
+    std::fs::write(&junk, b"silly").unwrap();
+    run.sessions.push(SECOND_SESSION);
+    let report = run.push(&room, 2, &bytes).unwrap();
+    restored_is(&room, &report, &bytes);
+    assert!(junk.exists());
 }
 
 #[test]
