@@ -1,7 +1,7 @@
 # Each target is one script; `make setup` first brings whatever is missing. Nothing asks questions.
-.PHONY: help setup demo test lint bench soak clean
+.PHONY: help setup demo test lint bench soak vm-test vm-shell clean
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 setup: ## install what is missing and build .venv/bin/zfs-push-backups
 	@scripts/setup
@@ -20,6 +20,12 @@ bench: ## compare with peer pipelines on the same bytes and server
 
 soak: ## the long matrices; hours, not minutes
 	@scripts/soak
+
+vm-test: ## tests/vm on real OpenZFS, in an emulated machine (VM_TESTS=all: every one)
+	@scripts/vm-test
+
+vm-shell: ## a shell in that machine
+	@scripts/vm-shell
 
 clean: ## remove what was built here (the cache outside the checkout stays)
 	@scripts/clean

@@ -1,0 +1,65 @@
+"""The test machine: OpenZFS in the kernel, systemd, real users.
+
+`make vm-test` runs these in it; nowhere else are they collected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.pool import Dataset, Pool, zfs
+from harness.processes import run
+from harness.s3 import S3Server
+from vm.rig import Rig
+
+IN_THE_MACHINE = os.environ.get("ZPB_VM") == "1"
+collect_ignore_glob = [] if IN_THE_MACHINE else ["test_*.py"]
+MAX_RECORDSIZE = Path("/sys/module/zfs/parameters/zfs_max_recordsize")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def largest_records() -> None:
+    """OpenZFS 2.1 allows records of 1 MiB before it is told otherwise."""
+    MAX_RECORDSIZE.write_text(str(16 << 20))
+
+
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An identity file and its recipient, by stock age-keygen."""
+    path = tmp_path_factory.mktemp("age") / "identity.txt"
+    run(["age-keygen", "-o", path])
+    return path, run(["age-keygen", "-y", path]).strip()
+
+
+def make_rig(folder: Path, pool: Pool, server: S3Server, identity: tuple[Path, str]) -> Rig:
+    folder.chmod(0o755)
+    return Rig(folder, pool, server, *identity)
+
+
+@pytest.fixture
+def rig(tmp_path: Path, zfs_pool: Pool, garage: S3Server, identity: tuple[Path, str]) -> Rig:
+    """One test's configuration and hosts."""
+    return make_rig(tmp_path, zfs_pool, garage, identity)
+
+
+@pytest.fixture(scope="module")
+def module_rig(
+    tmp_path_factory: pytest.TempPathFactory, zfs_pool: Pool, garage: S3Server, identity: tuple[Path, str]
+) -> Rig:
+    """One module's configuration and hosts."""
+    return make_rig(tmp_path_factory.mktemp("rig"), zfs_pool, garage, identity)
+
+
+@pytest.fixture
+def source(zfs_pool: Pool) -> Iterator[Dataset]:
+    """A filesystem for one test."""
+    made = zfs_pool.create("source")
+    yield made
+    for name in zfs("list", "-H", "-o", "name", "-t", "snapshot", "-r", made.name).splitlines():
+        for line in zfs("holds", "-H", name).splitlines():
+            zfs("release", line.split("\t")[1], name)
+    zfs_pool.destroy(made.name)

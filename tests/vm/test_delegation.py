@@ -1,0 +1,84 @@
+"""A user who is not root, with what `zfs allow` gave."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from harness.pool import Dataset, Pool, zfs
+from harness.program import Ended
+from vm.rig import Rig, bookmarks, guids
+
+pytestmark = [pytest.mark.pool, pytest.mark.garage]
+USER = "pusher"
+RIGHTS = "send,hold,release,bookmark,snapshot,mount"
+
+
+class AsUser:
+    """The rig's hosts, used by an ordinary user."""
+
+    def __init__(self, rig: Rig, dataset: Dataset) -> None:
+        self.rig, self.dataset = rig, dataset
+        rig.configure([rig.task(dataset.name)])
+        rig.state.mkdir()
+        subprocess.run(["chown", "-R", f"{USER}:", rig.folder], check=True)
+        for folder in (rig.folder, *list(rig.folder.parents)[:4]):
+            if str(folder) not in ("/", "/tmp"):
+                folder.chmod(0o755)
+
+    def run(self, command: str, *words: str) -> Ended:
+        environment = {**self.rig.environment, "HOME": f"/home/{USER}", "USER": USER}
+        runtime = f"/run/user-{USER}"
+        subprocess.run(["install", "-d", "-o", USER, "-m", "700", runtime], check=True)
+        self.rig.environment = {**environment, "XDG_RUNTIME_DIR": runtime}
+        wrapper = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups")
+        return self.rig.run(command, *words, wrapper=wrapper)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def user() -> Iterator[None]:
+    subprocess.run(["useradd", "--create-home", USER], check=True)
+    yield
+    subprocess.run(["userdel", "--remove", USER], check=False)
+
+
+@pytest.fixture
+def as_user(rig: Rig, source: Dataset) -> AsUser:
+    (source.path / "file").write_bytes(b"content" * 10_000)
+    source.snapshot("one")
+    return AsUser(rig, source)
+
+
+def test_delegated_rights_are_enough(as_user: AsUser, zfs_pool: Pool) -> None:
+    dataset, rig = as_user.dataset, as_user.rig
+    zfs("allow", USER, RIGHTS, dataset.name)
+    done = as_user.run("push", "--json").good()
+    assert [one["status"] for one in done.results()] == ["pushed"], done
+    dataset.snapshot("two")
+    done = as_user.run("push", "--json").good()
+    assert [one["level"] for one in done.results()] == [1], done
+    assert len(bookmarks(dataset.name)) == 2
+    assert zfs("holds", "-H", f"{dataset.name}@two") == ""
+    dataset.snapshot("three")
+    done = as_user.run("push", "--json", "--level", "1").good()
+    assert [one["level"] for one in done.results()] == [1], done
+    rig.environment = rig.server.environment()
+    target = rig.restore(dataset.name)
+    assert set(guids(target)) == {"one", "three"}
+
+
+def test_a_snapshot_can_be_taken_by_the_user(as_user: AsUser) -> None:
+    zfs("allow", USER, RIGHTS, as_user.dataset.name)
+    done = as_user.run("push", "--json", "--dataset", as_user.dataset.name, "--create").good()
+    assert [one["status"] for one in done.results()] == ["pushed"], done
+
+
+@pytest.mark.parametrize("missing", ["send", "hold"])
+def test_a_missing_right_is_named(as_user: AsUser, missing: str) -> None:
+    rights = ",".join(right for right in RIGHTS.split(",") if right != missing)
+    zfs("allow", USER, rights, as_user.dataset.name)
+    text = as_user.run("push").refused(1, "zfs allow", missing, USER if missing == "hold" else "USER")
+    assert "root" in text
+    assert [key for key in as_user.rig.place("folder").backup_keys() if key.startswith("manifests")] == []

@@ -1,0 +1,140 @@
+"""A tree of every shape, pushed full and incremental to a folder and to a bucket, and back by command and stock tools.
+
+The folder's increments stand on snapshots, the bucket's on bookmarks, since the snapshots are gone by then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.pool import Pool, zfs
+from vm.rig import EVERYTHING, HOSTS, Rig, bookmarks, device, facts, get, guids, held, mounted
+from vm.shapes import SHAPES, VOLUME, Grove
+
+pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(1500)]
+
+NOTE = "tabs\tand\nlines, grüße"
+STOCK = [*SHAPES, VOLUME] if EVERYTHING else ["plain", "secret", "attributes", "record-16m", VOLUME]
+Results = dict[str, list[list[dict[str, Any]]]]
+
+
+@pytest.fixture(scope="module")
+def grove(zfs_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Grove:
+    return Grove(zfs_pool, tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def results(grove: Grove, module_rig: Rig) -> Results:
+    """What the pushes said, by host: the full ones, the incremental ones."""
+    rig = module_rig
+    rig.configure([rig.task(grove.root, recursive=True, raw=True)])
+    grove.fill()
+    zfs("set", "compression=lz4", f"org.example:note={NOTE}", grove.root)
+    zfs("snapshot", "-r", f"{grove.root}@one")
+    grove.close_secret()
+    full = {host: rig.push(host=host) for host in HOSTS}
+    grove.change()
+    zfs("snapshot", "-r", f"{grove.root}@two")
+    grove.close_secret()
+    said = {"folder": [full["folder"], rig.push(host="folder")]}
+    zfs("destroy", "-r", f"{grove.root}@one")
+    return said | {"bucket": [full["bucket"], rig.push(host="bucket")]}
+
+
+@pytest.fixture(scope="module")
+def restored(results: Results, grove: Grove, module_rig: Rig) -> dict[str, str]:
+    """The whole tree, restored from each host."""
+    return {host: module_rig.restore(grove.root, "--recursive", host=host) for host in HOSTS}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_everything_was_pushed_twice(results: Results, grove: Grove, host: str) -> None:
+    full, incremental = results[host]
+    names = set(zfs("list", "-H", "-o", "name", "-r", "-t", "filesystem,volume", grove.root).splitlines())
+    for level, said in enumerate((full, incremental)):
+        assert {one["dataset"] for one in said} == names
+        assert {(one["status"], one["level"]) for one in said} == {("pushed", level)}
+    mark = {"folder": "@", "bucket": "#"}[host]
+    assert all(mark in one["base"] for one in incremental), incremental
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_flags_are_what_this_zfs_can_do(results: Results, grove: Grove, module_rig: Rig, host: str) -> None:
+    for manifest in module_rig.manifests(host).values():
+        raw = manifest["dataset"] == grove.name("secret")
+        assert manifest["send"]["flags"] == (["-w"] if raw else ["-L", "-e", "-c"]), manifest["dataset"]
+        assert manifest["send"]["raw"] is raw
+
+
+def test_nothing_is_held_where_a_bookmark_does(results: Results, grove: Grove) -> None:
+    for name in zfs("list", "-H", "-o", "name", "-r", "-t", "filesystem,volume", grove.root).splitlines():
+        assert held(f"{name}@two") == []
+        # Of each host the level 0 and the level 1.
+        assert len(bookmarks(name)) == 4
+
+
+def same_files(pool: Pool, grove: Grove, shape: str, target: str) -> None:
+    if shape == "secret" and get(target, "keystatus") == "unavailable":
+        zfs("load-key", "-L", f"file://{grove.key}", target)
+    if shape == "secret" and get(grove.name(shape), "keystatus") == "unavailable":
+        grove.open_secret()
+    assert facts(mounted(pool, target)) == facts(mounted(pool, grove.name(shape)))
+
+
+def same_volume(one: str, other: str) -> None:
+    assert get(one, "volsize") == get(other, "volsize")
+    assert get(one, "volblocksize") == get(other, "volblocksize")
+    assert device(one).read_bytes() == device(other).read_bytes()
+
+
+def same(pool: Pool, grove: Grove, shape: str, target: str) -> None:
+    ours, theirs = guids(grove.name(shape)), guids(target)
+    assert set(theirs) == {"one", "two"}
+    assert theirs["two"] == ours["two"]
+    if shape == VOLUME:
+        same_volume(grove.name(shape), target)
+    else:
+        same_files(pool, grove, shape, target)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, VOLUME])
+@pytest.mark.parametrize("host", HOSTS)
+def test_it_comes_back(restored: dict[str, str], grove: Grove, zfs_pool: Pool, host: str, shape: str) -> None:
+    target = f"{restored[host]}/{shape}"
+    if shape != VOLUME:
+        assert get(target, "mounted") == "no"
+    same(zfs_pool, grove, shape, target)
+
+
+@pytest.mark.parametrize("shape", STOCK)
+def test_stock_tools_bring_it_back(results: Results, grove: Grove, module_rig: Rig, zfs_pool: Pool, shape: str) -> None:
+    same(zfs_pool, grove, shape, module_rig.recover("folder", grove.name(shape)))
+
+
+def test_stock_tools_bring_it_back_from_a_bucket(
+    results: Results, grove: Grove, module_rig: Rig, zfs_pool: Pool
+) -> None:
+    same(zfs_pool, grove, "plain", module_rig.recover("bucket", grove.name("plain")))
+
+
+def test_properties_come_back_where_asked(results: Results, grove: Grove, module_rig: Rig) -> None:
+    target = module_rig.restore(grove.root, "--recursive", "--properties")
+    assert get(target, "org.example:note") == NOTE
+    assert get(target, "compression") == "lz4"
+    for shape, about in SHAPES.items():
+        for key in about.properties:
+            assert get(f"{target}/{shape}", key) == get(grove.name(shape), key), (shape, key)
+
+
+def test_the_secret_is_nowhere_in_the_store(results: Results, module_rig: Rig, grove: Grove) -> None:
+    for path in module_rig.store.rglob("*"):
+        if path.is_file():
+            assert b"plaintext-marker" not in path.read_bytes()
+
+
+def test_a_received_secret_is_as_encrypted_as_before(restored: dict[str, str], grove: Grove) -> None:
+    target = f"{restored['folder']}/secret"
+    assert get(target, "encryption") == "aes-256-gcm"
+    assert get(target, "encryptionroot") == target

@@ -1,0 +1,68 @@
+"""Streams of a real `zfs send` by standard input: what is taken, and what is refused with words that help."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.pool import Dataset, zfs
+from harness.program import Ended
+from vm.rig import Rig, guids
+
+pytestmark = [pytest.mark.pool, pytest.mark.garage]
+
+
+def send(*words: str) -> bytes:
+    return subprocess.run(["zfs", "send", *words], check=True, capture_output=True, timeout=120).stdout
+
+
+def take(rig: Rig, stream: bytes, name: str) -> Ended:
+    words = ("--stdin", name, "--recipient", rig.recipient, "--source", "vm-machine")
+    return rig.place("folder").run("push", *words, stdin=stream)
+
+
+@pytest.fixture
+def two(source: Dataset) -> Dataset:
+    (source.path / "one").write_bytes(b"one" * 100_000)
+    source.snapshot("one")
+    (source.path / "two").write_bytes(b"two" * 100_000)
+    source.snapshot("two")
+    return source
+
+
+def test_a_full_and_its_increment(rig: Rig, two: Dataset) -> None:
+    take(rig, send("-Lec", f"{two.name}@one"), f"{two.name}@one").good()
+    take(rig, send("-Lec", "-i", "@one", f"{two.name}@two"), f"{two.name}@two").good()
+    assert guids(rig.restore(two.name)) == guids(two.name)
+
+
+def test_compound_streams_are_refused(rig: Rig, two: Dataset) -> None:
+    for words in (("-R", f"{two.name}@two"), ("-p", f"{two.name}@two"), ("-I", "@one", f"{two.name}@two")):
+        take(rig, send(*words), f"{two.name}@two").refused(2, "compound")
+    assert rig.place("folder").backup_keys() == set()
+
+
+def test_a_redacted_stream_is_refused(rig: Rig, two: Dataset, tmp_path: Path) -> None:
+    clone = f"{two.name}-clone"
+    zfs("clone", f"{two.name}@two", clone)
+    zfs("snapshot", f"{clone}@less")
+    zfs("redact", f"{two.name}@two", "less", f"{clone}@less")
+    take(rig, send("--redact", "less", f"{two.name}@two"), f"{two.name}@two").refused(2, "redact")
+    zfs("destroy", f"{two.name}#less")
+    zfs("destroy", "-r", clone)
+
+
+def test_a_resumed_stream_is_refused(rig: Rig, two: Dataset) -> None:
+    target = rig.pool.unused_name("half")
+    half = send(f"{two.name}@two")[:400_000]
+    subprocess.run(["zfs", "receive", "-s", "-u", target], input=half, check=False, capture_output=True, timeout=60)
+    token = zfs("get", "-Hp", "-o", "value", "receive_resume_token", target).strip()
+    take(rig, send("-t", token), f"{two.name}@two").refused(2, "resum")
+    rig.pool.destroy(target)
+
+
+def test_a_cut_stream_leaves_nothing(rig: Rig, two: Dataset) -> None:
+    take(rig, send(f"{two.name}@two")[:-1000], f"{two.name}@two").refused(1)
+    assert rig.place("folder").backup_keys() == set()
