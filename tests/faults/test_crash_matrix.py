@@ -122,9 +122,9 @@ def at_random(cycle: Cycle, worker: Worker, machine: Machine, label: str, clean:
 
 
 CELLS: dict[str, tuple[Kill, str, int]] = {
-    "change-folder": (at_change, "folder", 28),
+    "change-folder": (at_change, "folder", 24),
     "change-bucket": (at_change, "bucket", 16),
-    "request-bucket": (at_request, "bucket", 28),
+    "request-bucket": (at_request, "bucket", 24),
     "random-folder": (at_random, "folder", 12),
     "random-bucket": (at_random, "bucket", 12),
 }

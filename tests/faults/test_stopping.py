@@ -88,7 +88,7 @@ def await_lock(machine: Machine, running: Running) -> None:
 @pytest.mark.parametrize("cell", ["stop-folder", "stop-bucket"])
 def test_a_stopped_push_is_gone_on_with(cell: str, pair: list[Worker]) -> None:
     kind = cell.removeprefix("stop-")
-    run_all(sample(cell, 9), pair, lambda cycle, worker: stop_and_go_on(cycle, worker, kind))
+    run_all(sample(cell, 8), pair, lambda cycle, worker: stop_and_go_on(cycle, worker, kind))
 
 
 Trouble = Callable[[Cycle, Worker, Machine], contextlib.AbstractContextManager[Callable[[], bool]]]

@@ -47,7 +47,7 @@ def test_two_machines_in_one_prefix(cell: str, workers: list[Worker]) -> None:
                 machine.proven(FULL, INCREMENT)
                 machine.release(*LABELS)
 
-    run_all(sample(cell, 3), couples, together)
+    run_all(sample(cell, 2), couples, together)
 
 
 def test_a_lock_that_a_second_run_meets(worker: Worker) -> None:
