@@ -152,6 +152,11 @@ class Runs:
         where = "outcome IS NOT NULL AND coalesce(?, host) = host ORDER BY ended DESC, rowid DESC LIMIT ?"
         return self._summaries(where, host, limit)
 
+    def last_committed(self, host: str) -> datetime | None:
+        """When the latest run to this host was committed, as far as the history goes."""
+        rows = self.database.rows("SELECT max(ended) FROM runs WHERE host = ? AND outcome = 'committed'", (host,))
+        return _time(rows[0][0])
+
     def _change(self, statement: str, *values: Any) -> None:
         with self.transaction():
             self.database.rows(statement, values)

@@ -77,7 +77,15 @@ class Ledger:
         """Open or make the repository and lock it; once is enough."""
         if not self.repository:
             self.session.stop.check()
-            self.use(self.store.create_repository())
+            repository, created = self.store.create_repository()
+            if created and self.runs.last_committed(self.host.name) is not None:
+                log.warning(
+                    "the host %s had backups of this machine, and its store was empty now: a new repository was made,"
+                    " and everything is sent in full; if %s is a disk, look whether it is mounted",
+                    self.host.name,
+                    self.host.url,
+                )
+            self.use(repository)
 
     def use(self, repository: str) -> None:
         """Lock the repository of this id."""

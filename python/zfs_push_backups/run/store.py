@@ -79,10 +79,11 @@ class StoreView:
             for backup, manifest in self.manifests(backups)
         }
 
-    def create_repository(self) -> str:
-        """Make the repository if the prefix holds none; return its id."""
-        self.repository = str(self.call({"create_repository": {}})["repository"]["id"])
-        return self.repository
+    def create_repository(self) -> tuple[str, bool]:
+        """Make the repository if the prefix holds none; return its id, and whether it was made."""
+        report = self.call({"create_repository": {}})
+        self.repository = str(report["repository"]["id"])
+        return self.repository, bool(report["created"])
 
     def preflight(self, backups: Sequence[Backup], identities: Sequence[str]) -> dict[str, Any]:
         """Look at every part before the first byte is received; raises naming the bad part or identity."""
