@@ -3,6 +3,7 @@
 //! intent -> parts -> meta.age, RECOVER.txt -> exact listing -> same repository -> manifest -> intent gone.
 //! Before the manifest nothing counts; whatever fails before it is kept for the next run, or removed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,12 @@ use sendstream::StreamSummary;
 use store::{ObjectStore, PutOptions, Receipt};
 
 use super::describe;
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, Writer};
 use crate::error::EngineError;
 use crate::job::JobContext;
 use crate::marker::Marking;
 use crate::repository;
-use crate::request::PushRequest;
+use crate::request::{PushRequest, RunRequest};
 
 /// How long removing an uncommitted backup may take before it is left to a later cleanup.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(10);
@@ -48,7 +49,30 @@ impl Draft {
         let mut intent = Intent::new(self.repository.id, source, dataset, self.id, self.id.created);
         intent.pid = Some(std::process::id());
         intent.manifest = Some(self.keys.manifest_key(describe::parent_nonce(request)?));
-        self.put(&self.keys.intent_key(), intent.to_json()?.into()).await.map(drop)
+        self.put(&self.keys.intent_key(), intent.to_json()?.into()).await?;
+        match &request.run {
+            Some(run) if run.sessions.len() > 1 => self.remove_strays(run).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what killed sessions left beside the parts that count; else it would take space until the commit.
+    async fn remove_strays(&self, run: &RunRequest) -> Result<(), EngineError> {
+        let counted: HashSet<&str> = run.stored.iter().map(|stored| stored.part.key.as_str()).collect();
+        let found = self.store.list(&self.keys.data_prefix()).await?;
+        let strays: Vec<String> = found
+            .into_iter()
+            .map(|object| object.key)
+            .filter(|key| !counted.contains(key.as_str()))
+            .filter(|key| self.attempts.writer(&self.keys, key) == Writer::Own)
+            .collect();
+        if !strays.is_empty() {
+            tracing::info!(
+                count = strays.len(),
+                "removing what stopped sessions of this run left unfinished"
+            );
+        }
+        Ok(self.store.delete(&strays).await?)
     }
 
     /// Writes and checks everything but the manifest, and says what the manifest will be.

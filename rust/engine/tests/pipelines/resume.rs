@@ -37,6 +37,11 @@ impl Kept {
         parts
     }
 
+    /// How many parts from the first on are journaled without a gap; uploads end in any order.
+    fn gap_free(&self) -> usize {
+        self.parts().iter().zip(0_u64..).take_while(|(part, number)| part["number"] == *number).count()
+    }
+
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
         self.entries.iter().filter(move |entry| entry["kind"] == kind)
     }
@@ -90,7 +95,7 @@ impl Kept {
         let until = PART_BYTES * (parts + 1) + PART_BYTES / 2;
         writer.write_all(&bytes[..until]).unwrap();
         let mut drained = 0;
-        while self.of_kind("part").count() < parts {
+        while self.gap_free() < parts {
             let _ = push.job.wait_timeout(Duration::from_millis(50));
             let entries = push.job.drain_journal();
             drained += entries.len() as u64;
@@ -113,15 +118,15 @@ fn restored_is(room: &Room, report: &Value, bytes: &[u8]) {
 fn a_stopped_run_keeps_its_parts_and_goes_on_behind_them() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);
-    let stored = run.parts().len();
+    let stored = run.gap_free();
     let look = run.look(&room);
     assert_eq!(
-        look,
-        json!({ "manifest": null, "stored": stored, "foreign": [], "problem": null, "requests": look["requests"] })
+        (&look["manifest"], &look["stored"], &look["foreign"]),
+        (&Value::Null, &json!(stored), &json!([]))
     );
     assert!(run.of_kind("begin").next().unwrap()["record"].as_str().unwrap().len() == 624);
     run.sessions.push(SECOND_SESSION);
-    let kept: Vec<Value> = run.parts().iter().map(|part| part["key"].clone()).collect();
+    let kept: Vec<Value> = run.parts()[..stored].iter().map(|part| part["key"].clone()).collect();
     let report = run.push(&room, stored, &bytes).unwrap();
     assert_eq!(report["skipped_parts"], stored);
     assert_eq!(run.of_kind("skipped").count(), stored);
@@ -175,7 +180,7 @@ fn another_stream_is_never_joined_to_stored_parts() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);
     run.sessions.push(SECOND_SESSION);
-    let stored = run.parts().len();
+    let stored = run.gap_free();
     let error = run.push(&room, stored, &compressible(6 << 20)).unwrap_err();
     assert_eq!(error.code, "engine.prefix_differs");
     let error = run.push(&room, stored, &incompressible(1 << 20)).unwrap_err();
