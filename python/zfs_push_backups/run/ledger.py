@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 def ledger_of(
     session: Session, config: Config, store: StoreView, source: str, *, command: str, wait_seconds: float | None
 ) -> Iterator[Ledger]:
-    """Open the run state and lock the host while the block runs."""
-    catalogue = open_catalogue(config)
-    close = session.stop.push("run state", catalogue.close, phase="db")
-    try:
-        with locked(session, config, store.host, command=command, wait_seconds=wait_seconds) as lock:
+    """Lock the host, then open the run state, while the block runs."""
+    with locked(session, config, store.host, command=command, wait_seconds=wait_seconds) as lock:
+        catalogue = open_catalogue(config)
+        close = session.stop.push("run state", catalogue.close, phase="db")
+        try:
             yield Ledger(session, config, store, source, catalogue, lock)
-    finally:
-        close()
+        finally:
+            close()
 
 
 class Ledger:
