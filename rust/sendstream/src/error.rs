@@ -181,7 +181,7 @@ impl StreamError {
             Self::MalformedEnd { .. } => "stream.malformed_end",
             Self::WrongSnapshot { .. } => "stream.wrong_snapshot",
             Self::SecondBegin { .. } => "stream.second_begin",
-            Self::OutsideStream { .. } => "stream.outside_stream",
+            Self::OutsideStream { .. } => "package.outside_stream",
             Self::BytesAfterEnd { .. } => "stream.bytes_after_end",
             Self::Compound => "stream.compound",
             Self::Resuming => "stream.resuming",

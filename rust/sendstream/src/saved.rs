@@ -57,6 +57,20 @@ pub enum PartialError {
     Io(#[from] io::Error),
 }
 
+impl PartialError {
+    /// A code that stays the same over releases, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Stream(error) => error.code(),
+            Self::Whole { .. } => "partial.whole",
+            Self::NoSums => "partial.no_sums",
+            Self::NoBorder(_) => "partial.no_border",
+            Self::Io(_) => "partial.io",
+        }
+    }
+}
+
 /// Finds the last usable border of a stream that broke off, and the token for it.
 ///
 /// A border counts only if the record behind it is there with a right checksum, because nothing else vouches for the payload
