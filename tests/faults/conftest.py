@@ -23,8 +23,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if stops.TABLE:
         terminalreporter.section("time to stop")
         terminalreporter.write_line(stops.as_text())
-    if any("/faults/" in str(item) for item in terminalreporter.stats):
-        terminalreporter.write_line(f"seed {cycles.SEED}")
+    if cycles.RUN:
+        terminalreporter.write_line(f"{sum(cycles.RUN.values())} cycles of faults, seed {cycles.SEED}")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import os
 import random
 import secrets
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from typing import TypeVar
 SEED = int(os.environ.get("ZPB_FAULT_SEED") or secrets.randbelow(10**6))
 SCALE = float(os.environ.get("ZPB_FAULT_SCALE") or 1)
 ONLY = os.environ.get("ZPB_FAULT_ONLY", "")
+# How many cycles of each cell were run.
+RUN: Counter[str] = Counter()
 
 W = TypeVar("W")
 
@@ -74,6 +77,7 @@ def run_all(cycles: Sequence[Cycle], workers: Sequence[W], work: Callable[[Cycle
         finally:
             free.put(worker)
 
+    RUN.update(cycle.cell for cycle in cycles)
     with ThreadPoolExecutor(len(workers)) as pool:
         failures = [text for text in pool.map(one, cycles) if text]
     # `raise` in place of `assert`: the text is the report.
