@@ -327,6 +327,21 @@ def test_a_prefix_that_differs_begins_anew_in_the_same_run(bench: Workbench, src
     assert listed["id"] != run.id
 
 
+def test_a_part_without_its_proof_sends_more_and_blocks_nothing(
+    bench: Workbench, src: Dataset, tmp_path: Path
+) -> None:
+    run = stop(bench)
+    with contextlib.closing(sqlite3.connect(bench.state / FILE_NAME)) as connection, connection:
+        (text,) = connection.execute("SELECT entry FROM parts WHERE number = 1").fetchone()
+        entry = json.loads(text)
+        del entry["proof"]
+        connection.execute("UPDATE parts SET entry = ? WHERE number = 1", (json.dumps(entry),))
+    done = push(bench)
+    assert "can't be read from the run state" in done.err
+    (listed,) = committed_whole(bench, src, tmp_path)
+    assert listed["id"] == run.id
+
+
 def test_parts_that_are_gone_from_the_store_are_sent_again(bench: Workbench, src: Dataset, tmp_path: Path) -> None:
     run = stop(bench, parts=3)
     next(bench.store.rglob("part-000001-*.age")).unlink()

@@ -12,7 +12,14 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from zfs_push_backups.errors import Cancelled, ResumeImpossible, StateError, StoreDamaged, ZfsPushBackupsError
+from zfs_push_backups.errors import (
+    Cancelled,
+    ConfigurationError,
+    ResumeImpossible,
+    StateError,
+    StoreDamaged,
+    ZfsPushBackupsError,
+)
 from zfs_push_backups.plan.resume import Look
 from zfs_push_backups.run import holds
 from zfs_push_backups.run.locks import locked
@@ -99,7 +106,15 @@ class Ledger:
     def look(self, run: SavedRun) -> Look:
         """What the store holds of a run."""
         operation = {**_place(run), "parts": list(run.parts)}
-        return Look.from_report(self.store.call({"resume_look": operation}))
+        try:
+            report = self.store.call({"resume_look": operation})
+        except ConfigurationError as error:
+            if error.code != "engine.bad_request" or not run.parts:
+                raise
+            # A damaged journal is no configuration to mend: without its parts the run only sends more.
+            log.warning("the parts of the run %s can't be read from the run state: %s", run.id, error.message)
+            report = self.store.call({"resume_look": {**operation, "parts": []}})
+        return Look.from_report(report)
 
     def committed(self, run: SavedRun) -> None:
         """Note a run whose manifest stands."""
