@@ -5,7 +5,6 @@ mod hanging;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::conformance::{Conditional, Room, bytes, keys, put, read};
@@ -146,28 +145,6 @@ async fn what_a_living_process_writes_is_not_unfinished() {
     assert_eq!(read(&*store, "x/m").await, bytes(10, 6));
     let object = UnfinishedUpload { key: "x/m".into(), ..living };
     assert_eq!(store.abort_unfinished(&object).await.unwrap_err().code(), "store.invalid_key");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sweeper_takes_no_file_from_under_a_writer() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).await.unwrap();
-    let (ended, sweeper) = (Arc::new(AtomicBool::new(false)), Arc::clone(&store));
-    let stop = Arc::clone(&ended);
-    let sweeping = tokio::spawn(async move {
-        while !stop.load(Ordering::Relaxed) {
-            for upload in sweeper.unfinished("").await.unwrap() {
-                // Whose writer came in between is refused.
-                let _ = sweeper.abort_unfinished(&upload).await;
-            }
-        }
-    });
-    for number in 0..300 {
-        put(&*store, &format!("x/{number}"), &bytes(5, number)).await;
-    }
-    ended.store(true, Ordering::Relaxed);
-    sweeping.await.unwrap();
-    assert_eq!(files(folder.path()).len(), 301, "the folder and every object, and nothing besides");
 }
 
 #[tokio::test]

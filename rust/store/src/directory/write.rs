@@ -81,7 +81,7 @@ impl Temporary {
         let mut attempt = 1;
         loop {
             work.begins("making a file")?;
-            match Self::try_create(root, path, final_name) {
+            match Self::try_create(root, path, final_name, work) {
                 Err(fault) if fault::errno(&fault) == Errno::ENOENT && attempt < FOLDER_ATTEMPTS => {
                     attempt += 1;
                 }
@@ -90,7 +90,7 @@ impl Temporary {
         }
     }
 
-    fn try_create(root: &Root, path: &str, final_name: &str) -> io::Result<Self> {
+    fn try_create(root: &Root, path: &str, final_name: &str, work: &Work) -> io::Result<Self> {
         let folder = root.folder(path, true)?;
         if root.first_visit(path) {
             stale::sweep(&folder);
@@ -106,6 +106,7 @@ impl Temporary {
             unsynced_bytes: Cell::new(0),
             published: false,
         };
+        work.begins("locking")?;
         // Where locks don't exist, a sweeper goes by the age.
         let locked_by_a_sweeper = matches!(made.file.try_lock(), Err(TryLockError::WouldBlock));
         if locked_by_a_sweeper || made.file.metadata()?.nlink() == 0 {

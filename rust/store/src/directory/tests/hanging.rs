@@ -82,3 +82,22 @@ async fn pieces_of_an_upload_that_hangs_are_given_up() {
     drop((hanging, upload));
     until(|| files(folder.path()).is_empty()).await;
 }
+
+#[tokio::test]
+async fn a_file_that_a_sweeper_takes_at_birth_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (writer, sweeper) = (store_in(folder.path()).await, store_in(folder.path()).await);
+    let body = bytes(10, 5);
+    let unlocked = writer.desk.gate.close("locking");
+    let sweeping = async {
+        until(|| files(folder.path()).len() == 2).await;
+        let [made] = &sweeper.unfinished("x/").await.unwrap()[..] else { panic!("it has no lock yet") };
+        sweeper.abort_unfinished(made).await.unwrap();
+        drop(unlocked);
+    };
+    let options = PutOptions::default();
+    let (stored, ()) = futures::join!(writer.put("x/k", body.clone(), &options), sweeping);
+    stored.unwrap();
+    assert_eq!(read(&writer, "x/k").await, body);
+    assert_eq!(files(folder.path()).len(), 2, "the folder and the object");
+}
