@@ -1,5 +1,5 @@
 # Each target is one script; `make setup` first brings whatever is missing. Nothing asks questions.
-.PHONY: help setup demo test lint bench soak vm-test vm-shell clean
+.PHONY: help setup demo test lint bench soak fuzz vm-test vm-shell clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -20,6 +20,9 @@ bench: ## compare with peer pipelines on the same bytes and server
 
 soak: ## the long matrices; hours, not minutes
 	@scripts/soak
+
+fuzz: ## random and damaged streams and tokens, a minute for each of the three targets
+	@scripts/fuzz
 
 vm-test: ## tests/vm on real OpenZFS, in an emulated machine (VM_TESTS=all: every one)
 	@scripts/vm-test

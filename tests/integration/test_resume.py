@@ -327,9 +327,7 @@ def test_a_prefix_that_differs_begins_anew_in_the_same_run(bench: Workbench, src
     assert listed["id"] != run.id
 
 
-def test_a_part_without_its_proof_sends_more_and_blocks_nothing(
-    bench: Workbench, src: Dataset, tmp_path: Path
-) -> None:
+def test_a_part_without_its_proof_sends_more_and_blocks_nothing(bench: Workbench, src: Dataset, tmp_path: Path) -> None:
     run = stop(bench)
     with contextlib.closing(sqlite3.connect(bench.state / FILE_NAME)) as connection, connection:
         (text,) = connection.execute("SELECT entry FROM parts WHERE number = 1").fetchone()

@@ -28,7 +28,7 @@ fn large_parts(room: &Room) -> Value {
 fn a_stream_that_breaks_within_a_large_part_leaves_no_open_upload() {
     let room = Room::new();
     let recorder = recorder(&room);
-    let store: Arc<dyn ObjectStore> = recorder.clone();
+    let store = Arc::<RecordingStore>::clone(&recorder) as Arc<dyn ObjectStore>;
     let bytes = incompressible(40 << 20);
     let request: PushRequest = parse(&large_parts(&room).to_string()).unwrap();
     let push = engine::start_push_into(store, request, file_of(room.folder.path(), &bytes[..33 << 20]));
