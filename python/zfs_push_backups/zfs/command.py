@@ -120,7 +120,7 @@ def failure(arguments: Sequence[str], stderr: str, code: int) -> ZfsError:
 
 def permissions(arguments: Sequence[str]) -> str:
     """What `zfs allow` would have to grant for this command."""
-    return {"send": "send,hold", "snapshot": "snapshot,mount", "receive": "receive,create,mount"}.get(
+    return {"send": "send,hold,release", "snapshot": "snapshot,mount", "receive": "receive,create,mount"}.get(
         arguments[0], "send,hold,snapshot"
     )
 

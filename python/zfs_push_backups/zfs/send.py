@@ -45,14 +45,18 @@ class SendProcess:
         self.arguments = tuple(arguments)
         self._process = zfs.start(self.arguments, stdout=subprocess.PIPE)
         self._words = b""
+        self._hint = ""
         self._thread: threading.Thread | None = None
         self._widen()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        """End the child; the failure that its verdict became gets the hint that a verdict can't carry."""
         self.end()
+        if isinstance(error, SourceFailed):
+            error.hint = error.hint or self._hint
 
     def fileno(self) -> int:
         """The reading end of the stream."""
@@ -92,7 +96,10 @@ class SendProcess:
                 self._words = (self._words + block)[-STDERR_LIMIT:]
             stderr.close()
         status = self._process.wait()
-        report(*verdict(self.arguments, status, decode(self._words)))
+        words = decode(self._words)
+        if status != 0:
+            self._hint = failure(self.arguments, words, status).hint
+        report(*verdict(self.arguments, status, words))
 
     def _widen(self) -> None:
         """A wide pipe keeps the sender busy between reads; the limit of an unprivileged user may be lower."""

@@ -10,7 +10,7 @@ import pytest
 
 from harness.pool import Dataset, DatasetFactory, Pool, zfs
 from unit.fake_zfs import FakeZfs
-from zfs_push_backups.errors import ZfsError
+from zfs_push_backups.errors import SourceFailed, ZfsError
 from zfs_push_backups.zfs import datasets, send, snapshots
 from zfs_push_backups.zfs.capabilities import Capabilities, probe
 from zfs_push_backups.zfs.command import ZfsCommand
@@ -63,6 +63,21 @@ def collect(zfs_command: ZfsCommand, arguments: tuple[str, ...]) -> bytes:
 def feed(process: ReceiveProcess, data: bytes) -> None:
     with os.fdopen(os.dup(process.fileno()), "wb") as pipe:
         pipe.write(data)
+
+
+def test_a_right_that_is_missing_is_named_in_the_hint(tmp_path: Path) -> None:
+    fake = FakeZfs(tmp_path)
+    fake.answer("send", "t/d@a", err="warning: cannot send 't/d@a': permission denied\n", code=1)
+
+    def refused() -> None:
+        outcome = Outcome()
+        with send.SendProcess(ZfsCommand(str(fake.program)), ("send", "t/d@a")) as process:
+            process.supervise(outcome)
+            raise SourceFailed(outcome.wait()[1])
+
+    with pytest.raises(SourceFailed) as caught:
+        refused()
+    assert "zfs allow USER send,hold,release" in caught.value.hint
 
 
 @pytest.mark.pool
