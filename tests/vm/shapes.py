@@ -14,6 +14,8 @@ from vm.rig import EVERYTHING, device, mounted
 
 SECRET = "correct horse battery"
 EMPTY_FILES = 20_000 if EVERYTHING else 4_000
+# A passphrase costs seconds here, each time.
+FEW_ROUNDS = {"pbkdf2iters": "100000"}
 DEEP = "deep/" + "/".join("abcdefgh")
 
 
@@ -107,7 +109,7 @@ SHAPES: dict[str, Shape] = {
     "many": Shape(empty_files, change_empty_files),
     "two words: x.y-z_": Shape(),
     DEEP: Shape(),
-    "secret": Shape(few, change, {"encryption": "aes-256-gcm", "keyformat": "passphrase"}),
+    "secret": Shape(few, change, {"encryption": "aes-256-gcm", "keyformat": "passphrase", **FEW_ROUNDS}),
     "clone": Shape(few, change),
 }
 VOLUME = "volume"

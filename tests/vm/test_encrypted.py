@@ -34,8 +34,8 @@ class Vault:
 @pytest.fixture
 def vault(zfs_pool: Pool, tmp_path: Path) -> Iterator[Vault]:
     key = tmp_path / "passphrase"
-    key.write_text("eight or more")
-    properties = {"encryption": "on", "keyformat": "passphrase", "keylocation": f"file://{key}"}
+    key.write_text("0" * 64)
+    properties = {"encryption": "on", "keyformat": "hex", "keylocation": f"file://{key}"}
     made = Vault(zfs_pool.create("vault", **properties), key)
     (made.dataset.path / "file").write_text(MARKER * 1000)
     made.dataset.snapshot("one")
@@ -45,7 +45,7 @@ def vault(zfs_pool: Pool, tmp_path: Path) -> Iterator[Vault]:
 
 def test_nothing_is_uploaded_while_raw_is_unsaid(rig: Rig, vault: Vault) -> None:
     rig.configure([rig.task(vault.name)])
-    rig.run("push").refused(3, vault.name, "raw")
+    rig.run("push").refused(2, vault.name, "raw: true", "raw: false")
     rig.run("push", "--dataset", vault.name, "--recipient", rig.recipient).refused(2, "raw: true", "raw: false")
     assert rig.place("folder").backup_keys() == set()
 
@@ -88,8 +88,8 @@ def test_a_change_of_raw_begins_a_new_chain_loudly(rig: Rig, vault: Vault) -> No
 def test_a_raw_chain_of_several_keys_comes_back(rig: Rig, vault: Vault, zfs_pool: Pool) -> None:
     rig.configure([rig.task(vault.name, raw=True)])
     rig.push()
-    vault.key.write_text("another passphrase")
-    zfs("change-key", "-o", "keyformat=passphrase", "-o", f"keylocation=file://{vault.key}", vault.name)
+    vault.key.write_text("1" * 64)
+    zfs("change-key", "-o", "keyformat=hex", "-o", f"keylocation=file://{vault.key}", vault.name)
     (vault.dataset.path / "later").write_text("after the change of the key")
     vault.dataset.snapshot("two")
     before = facts(vault.dataset.path)
