@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import pool as pool_harness
+from harness import program as program_harness
+from harness import recipe as recipe_harness
 from harness.pool import Dataset, Pool, zfs
 from harness.processes import run
 from harness.s3 import S3Server
@@ -18,6 +21,9 @@ from vm.rig import Rig
 
 IN_THE_MACHINE = os.environ.get("ZPB_VM") == "1"
 collect_ignore_glob = [] if IN_THE_MACHINE else ["test_*.py"]
+# An emulated processor is ten times slower, and shares its cores.
+PATIENCE_SECONDS = 900.0
+program_harness.SECONDS = recipe_harness.SECONDS = pool_harness.ZFS_SECONDS = PATIENCE_SECONDS
 MAX_RECORDSIZE = Path("/sys/module/zfs/parameters/zfs_max_recordsize")
 
 

@@ -13,10 +13,10 @@ from harness.trees import MIB, change, fill
 from vm.rig import EVERYTHING, device, mounted
 
 SECRET = "correct horse battery"
-EMPTY_FILES = 20_000 if EVERYTHING else 4_000
+EMPTY_FILES = 20_000 if EVERYTHING else 2_000
 # A passphrase costs seconds here, each time.
 FEW_ROUNDS = {"pbkdf2iters": "100000"}
-DEEP = "deep/" + "/".join("abcdefgh")
+DEEP = "deep/" + "/".join("abcdefgh" if EVERYTHING else "ab")
 
 
 def _bytes(seed: int, count: int) -> bytes:
@@ -97,21 +97,29 @@ class Shape:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-SHAPES: dict[str, Shape] = {
+SAMPLE: dict[str, Shape] = {
     "plain": Shape(few, change),
-    "record-4k": Shape(properties={"recordsize": "4K"}),
-    "record-1m": Shape(large, change_large, {"recordsize": "1M", "compression": "lz4"}),
+    "record-4k": Shape(properties={"recordsize": "4K", "acltype": "posixacl", "xattr": "sa"}),
+    "record-1m": Shape(large, change_large, {"recordsize": "1M", "compression": "zstd"}),
     "record-16m": Shape(large, change_large, {"recordsize": "16M"}),
-    "zstd": Shape(large, change_large, {"compression": "zstd"}),
     "attributes": Shape(attributes, change_attributes, {"xattr": "sa", "dnodesize": "auto"}),
-    "attributes-1k": Shape(attributes, change_attributes, {"xattr": "sa", "dnodesize": "1k"}),
-    "acl": Shape(properties={"acltype": "posixacl", "xattr": "sa"}),
     "many": Shape(empty_files, change_empty_files),
     "two words: x.y-z_": Shape(),
     DEEP: Shape(),
     "secret": Shape(few, change, {"encryption": "aes-256-gcm", "keyformat": "passphrase", **FEW_ROUNDS}),
     "clone": Shape(few, change),
 }
+MORE: dict[str, Shape] = {
+    "record-512": Shape(properties={"recordsize": "512"}),
+    "record-1m-lz4": Shape(large, change_large, {"recordsize": "1M", "compression": "lz4"}),
+    "record-16m-lz4": Shape(large, change_large, {"recordsize": "16M", "compression": "lz4"}),
+    "gzip": Shape(large, change_large, {"compression": "gzip-9"}),
+    "uncompressed": Shape(large, change_large, {"compression": "off"}),
+    "attributes-1k": Shape(attributes, change_attributes, {"xattr": "sa", "dnodesize": "1k"}),
+    "attributes-16k": Shape(attributes, change_attributes, {"xattr": "sa", "dnodesize": "16k"}),
+    "attributes-legacy": Shape(attributes, change_attributes, {"xattr": "on", "dnodesize": "legacy"}),
+}
+SHAPES = {**SAMPLE, **(MORE if EVERYTHING else {})}
 VOLUME = "volume"
 
 
