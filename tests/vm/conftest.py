@@ -17,7 +17,7 @@ from harness import recipe as recipe_harness
 from harness.pool import Dataset, Pool, zfs
 from harness.processes import run
 from harness.s3 import S3Server
-from vm.rig import Rig
+from vm.rig import EVERYTHING, Rig
 
 IN_THE_MACHINE = os.environ.get("ZPB_VM") == "1"
 collect_ignore_glob = [] if IN_THE_MACHINE else ["test_*.py"]
@@ -25,6 +25,15 @@ collect_ignore_glob = [] if IN_THE_MACHINE else ["test_*.py"]
 PATIENCE_SECONDS = 900.0
 program_harness.SECONDS = recipe_harness.SECONDS = pool_harness.ZFS_SECONDS = PATIENCE_SECONDS
 MAX_RECORDSIZE = Path("/sys/module/zfs/parameters/zfs_max_recordsize")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `whole` marks, but for the whole; what was named on the command line is wanted."""
+    if EVERYTHING or config.getoption("keyword") or any("::" in word for word in config.args):
+        return
+    left_out = [item for item in items if hasattr(getattr(item, "obj", None), "only_in_the_whole")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)

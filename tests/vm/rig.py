@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.pool import Pool, zfs
 from harness.program import Ended, Place, folder_place, program, server_place
@@ -18,6 +18,13 @@ from harness.trees import inventory
 HOSTS = ("folder", "bucket")
 EVERYTHING = os.environ.get("ZPB_VM_TESTS") == "all"
 SOURCE = "vm-machine"
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+def whole(test: Test) -> Test:
+    """Mark a test that runs in the whole only: the sample has minutes."""
+    vars(test)["only_in_the_whole"] = True
+    return test
 
 
 class Rig:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.pool import Dataset, Pool, zfs
 from harness.program import Ended
-from vm.rig import Rig, bookmarks, guids
+from vm.rig import Rig, bookmarks, guids, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 USER = "pusher"
@@ -69,6 +69,7 @@ def test_delegated_rights_are_enough(as_user: AsUser, zfs_pool: Pool) -> None:
     assert set(guids(target)) == {"one", "three"}
 
 
+@whole
 def test_a_snapshot_can_be_taken_by_the_user(as_user: AsUser) -> None:
     zfs("allow", USER, RIGHTS, as_user.dataset.name)
     done = as_user.run("push", "--json", "--dataset", as_user.dataset.name, "--create").good()

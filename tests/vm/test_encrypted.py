@@ -10,7 +10,7 @@ import pytest
 
 from harness.pool import Dataset, Pool, zfs
 from harness.trees import MARKER
-from vm.rig import Rig, facts, get, guids, mounted
+from vm.rig import Rig, facts, get, guids, mounted, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 
@@ -71,6 +71,7 @@ def test_a_decrypted_send_comes_back_plain(rig: Rig, vault: Vault, zfs_pool: Poo
     assert all(MARKER.encode() not in body for body in rig.place("folder").content().values())
 
 
+@whole
 def test_a_change_of_raw_begins_a_new_chain_loudly(rig: Rig, vault: Vault) -> None:
     rig.configure([rig.task(vault.name, raw=True)])
     rig.push()
@@ -85,6 +86,7 @@ def test_a_change_of_raw_begins_a_new_chain_loudly(rig: Rig, vault: Vault) -> No
     assert sorted(flags) == [["-L", "-e", "-c"], ["-w"], ["-w"]]
 
 
+@whole
 def test_a_raw_chain_of_several_keys_comes_back(rig: Rig, vault: Vault, zfs_pool: Pool) -> None:
     rig.configure([rig.task(vault.name, raw=True)])
     rig.push()

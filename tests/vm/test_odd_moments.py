@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.pool import Dataset, Pool, zfs
-from vm.rig import Rig, bookmarks, facts, guids, mounted
+from vm.rig import Rig, bookmarks, facts, guids, mounted, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 
@@ -25,7 +25,8 @@ def test_a_changed_target_is_overwritten_only_by_force(rig: Rig, source: Dataset
     assert facts(mounted(zfs_pool, target)) == facts(source.path)
 
 
-def test_a_renamed_dataset_and_a_rolled_back_one(rig: Rig, source: Dataset) -> None:
+@whole
+def test_a_rolled_back_dataset_begins_anew(rig: Rig, source: Dataset) -> None:
     (source.path / "file").write_text("one")
     source.snapshot("one")
     (source.path / "file").write_text("two")
@@ -40,6 +41,7 @@ def test_a_renamed_dataset_and_a_rolled_back_one(rig: Rig, source: Dataset) -> N
     assert set(guids(rig.restore(source.name))) == {"three"}
 
 
+@whole
 def test_bookmarks_do_not_pile_up(rig: Rig, source: Dataset) -> None:
     rig.configure([rig.task(source.name, max_chain=3)])
     for number in range(5):

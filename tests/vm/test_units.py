@@ -12,7 +12,7 @@ import pytest
 
 from harness.pool import Dataset, Pool, zfs
 from harness.processes import CommandFailed
-from vm.rig import Rig, facts, guids, held, mounted
+from vm.rig import Rig, facts, guids, held, mounted, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 UNIT = "vm-push.service"
@@ -99,6 +99,7 @@ def test_a_stopped_unit_goes_on_when_it_is_started_again(
     assert facts(mounted(zfs_pool, target)) == facts(source.path)
 
 
+@whole
 def test_the_journal_has_fields(unit: Callable[[str], None], rig: Rig) -> None:
     unit("")
     systemctl("start", UNIT)
