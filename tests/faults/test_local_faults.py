@@ -162,8 +162,11 @@ def parts(machine: Machine) -> set[str]:
 def test_a_run_state_that_is_gone(worker: Worker, fate: str) -> None:
     """Without it nothing can be gone on with; a place that knows tombstones is put right all the same."""
     with worker.machine("folder") as machine:
+        buried = 0
         for count, label in enumerate(LABELS, 1):
             kill_in_the_middle(machine, label)
+            # On a busy machine the kill may come after the commit.
+            buried += label not in {one["snapshot"] for one in manifests(machine.place).values()}
             for file in machine.base.glob("catalogue*"):
                 if fate == "lost":
                     file.unlink()
@@ -171,7 +174,7 @@ def test_a_run_state_that_is_gone(worker: Worker, fate: str) -> None:
                     file.write_bytes(b"nonsense" * 2000)
             machine.push_until_done(label)
             machine.proven(*LABELS[:count])
-            assert len(tombstones(machine.place)) == count
+            assert len(tombstones(machine.place)) == buried
         machine.release(*LABELS)
 
 
