@@ -31,7 +31,7 @@ vm_boot() {
     # With SIGKILL for this shell the machine dies as well.
     TMPDIR=$folder nice -n 19 ionice -c 3 setpriv --pdeathsig KILL qemu-system-x86_64 \
         -accel tcg,thread=multi -cpu max -smp 2 -m "$vm_memory_mib" -nodefaults -no-reboot -display none \
-        -kernel "$image/vmlinuz" -initrd "$image/initrd.img" -append "root=/dev/vda rw console=ttyS0 quiet mitigations=off" \
+        -kernel "$image/vmlinuz" -initrd "$image/initrd.img" -append "root=/dev/vda rw console=ttyS0 mitigations=off" \
         -serial "file:$folder/console.log" -monitor none -snapshot \
         -drive "file=$image/disk.img,if=virtio,format=raw,cache=unsafe" "${disk[@]}" -device virtio-rng-pci \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$vm_port-:22" -device virtio-net-pci,netdev=net,romfile= \
