@@ -74,7 +74,7 @@ def test_a_stopped_unit_goes_on_when_it_is_started_again(
     systemctl("start", "--no-block", UNIT)
     until(lambda: len(parts(rig)) >= 3, "three parts")
     assert held(f"{source.name}@one") == [TAG]
-    with pytest.raises(CommandFailed, match="busy|held"):
+    with pytest.raises(CommandFailed, match=r"busy|held"):
         zfs("destroy", f"{source.name}@one")
     begun = time.monotonic()
     systemctl("stop", UNIT)
