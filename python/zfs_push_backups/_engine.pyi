@@ -23,6 +23,7 @@ __all__ = [
     "PushJob",
     "RestoreJob",
     "StoreJob",
+    "StreamJob",
     "__version__",
     "cancel_jobs_on_signals",
     "check_recipients",
@@ -52,7 +53,7 @@ class CancelledError(EngineError):
     """The job ended because it was asked to (`engine.cancelled`), and has drained."""
 
 class Job:
-    """A running job. Its kinds are `PushJob`, `RestoreJob`, `StoreJob`; this base cannot be made by itself.
+    """A running job: a `PushJob`, `RestoreJob`, `StoreJob` or `StreamJob`. This base cannot be made by itself.
 
     Every method may be called from any thread, at any time, also after the end.
     """
@@ -142,6 +143,22 @@ class StoreJob(Job):
 
     def __new__(cls, request: str) -> Self:
         """Start the operation that the request names. Raises `EngineError` for a bad request."""
+
+@final
+class StreamJob(Job):
+    """Looks into send streams in files and pipes, or makes a whole one of two; needs no store."""
+
+    def __new__(cls, operation: Literal["inspect", "token", "splice"], descriptors: list[int]) -> Self:
+        """Start the operation; raises as `PushJob` does. In an error's context `stream` is the number of the one meant.
+
+        `inspect` [stream]: `{"bytes": int, "verdict": {"state": "whole" | "truncated" | "corrupt", "at": int,
+        "code": str, ...}, "package": {...} | null, "streams": [{"to_name": str, "features": [name, ...], "flags": [...], "records":
+        [{"kind": str, "records": int, "bytes": int, ...}], ...}], "streams_left_out": int}`; damage is no error.
+        `token` [stream]: `{"token": str, "keep_bytes": int, "border_bytes": int, "object": int, "offset": int,
+        "broken": {"code": str, "reason": str, "at": int}, "begin": {...}}`.
+        `splice` [kept, a regular file; resumed; whole, for writing]: `{"stream_bytes": int, "border_bytes": int,
+        "proven_bytes": int, "records_added": int, "records_dropped": int, "begin": {...}}`.
+        """
 
 def parse_begin(head: bytes) -> str:
     """Return what the first record of a send stream says, as JSON; `head` holds at least its first 312 bytes.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypedDict
 
 from zfs_push_backups import _engine
-from zfs_push_backups.engine_errors import translate
+from zfs_push_backups.engine_errors import translate, translate_of_file
 from zfs_push_backups.report.logs import ROOT_LOGGER, forward_engine_events
 
 BUILD_INFO: Final = _engine.BUILD_INFO
@@ -25,6 +25,7 @@ TICK_SECONDS: Final = 0.1
 Report = dict[str, Any]
 Request = Mapping[str, Any]
 SourceStatus = Literal["success", "failed", "unknown"]
+StreamOperation = Literal["inspect", "token", "splice"]
 
 
 class Event(TypedDict):
@@ -164,6 +165,26 @@ class StoreJob(Job):
 
     def __init__(self, request: Request) -> None:
         super().__init__(lambda: _engine.StoreJob(json.dumps(request)), reads_backups=True)
+
+
+class StreamJob(Job):
+    """Looks into send streams in files and pipes, or splices. The caller closes its own descriptors.
+
+    `names` say what people call the streams to be read; an error begins with that of its stream.
+    """
+
+    def __init__(self, operation: StreamOperation, descriptors: Sequence[int], names: Sequence[str]) -> None:
+        self._names = names
+        super().__init__(lambda: _engine.StreamJob(operation, list(descriptors)))
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except _engine.EngineError as error:
+            which = error.context.get("stream")
+            prefix = "" if which is None else f"{self._names[int(which)]}: "
+            raise translate_of_file(error.code, f"{prefix}{error}") from error
 
 
 def run(job: Job, on_tick: Callable[[], None] | None = None) -> Report:

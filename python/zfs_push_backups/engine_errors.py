@@ -48,11 +48,26 @@ _CLASSES: dict[type[errors.ZfsPushBackupsError], str] = {
         stream.compound stream.dedup stream.empty stream.not_a_send_stream stream.redacted stream.resuming
         stream.unknown_stream_type
     """,
+    errors.StreamUnfit: """
+        package.outside_stream
+        partial.io partial.no_border partial.no_sums partial.other_place partial.whole
+        splice.bad_list splice.differs splice.kept_changed splice.no_resume_place splice.no_sums
+        splice.not_announced splice.not_resumed splice.other_place splice.other_stream splice.unexpected_record
+        token.bad_compression token.bad_list token.bad_name token.checksum_mismatch token.missing_key
+        token.not_a_token token.too_long token.unexpected_key token.unknown_version
+    """,
     errors.UsageError: "format.bad_name format.key_too_long format.unknown_backup",
     errors.ZfsError: "engine.sink_write",
 }
 
 CLASS_OF_CODE = {code: kind for kind, codes in _CLASSES.items() for code in codes.split()}
+
+
+def translate_of_file(code: str, message: str) -> errors.ZfsPushBackupsError:
+    """Return the failure that `code` is where streams in files are worked on: there every kind of stream is welcome."""
+    if code.startswith("stream."):
+        return errors.StreamUnfit(message, code=code)
+    return translate(code, message, reads_backups=False)
 
 
 def translate(code: str, message: str, *, reads_backups: bool) -> errors.ZfsPushBackupsError:

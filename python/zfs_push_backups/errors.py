@@ -116,6 +116,12 @@ class SourceFailed(ZfsPushBackupsError):
     code = "source_failed"
 
 
+class StreamUnfit(ZfsPushBackupsError):
+    """A send stream in a file is cut off, damaged, or not the one needed. Next: as the message says."""
+
+    code = "stream_unfit"
+
+
 class HookFailed(ZfsPushBackupsError):
     """A hook command failed, so its task was skipped. Next: repair the hook, or say `on_error: continue`."""
 

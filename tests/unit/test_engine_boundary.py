@@ -16,7 +16,7 @@ from zfs_push_backups import _engine, engine, errors
 from zfs_push_backups.engine_errors import CLASS_OF_CODE, translate
 
 SURFACE = {
-    *("Job", "PushJob", "RestoreJob", "StoreJob", "EngineError", "CancelledError"),
+    *("Job", "PushJob", "RestoreJob", "StoreJob", "StreamJob", "EngineError", "CancelledError"),
     *("parse_begin", "generate_identity", "check_recipients", "ERROR_CODES", "BUILD_INFO", "__version__"),
     *("new_backup_id", "cancel_jobs_on_signals"),
 }

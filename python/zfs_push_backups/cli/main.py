@@ -32,9 +32,16 @@ COMMANDS = {
     "cleanup": "remove what unfinished runs left in a store",
     "holds": "show which snapshots are held, why and how long; release them",
     "keygen": "make an age identity and print its recipient",
+    "stream inspect": "say what is in a send stream, and whether it is whole",
+    "stream token": "make the token that goes on with a send stream that broke off",
+    "stream splice": "make a whole send stream of the kept part and the resumed one",
     "config": "print the configuration's JSON Schema",
     "completions": "print shell completions for bash, zsh or tcsh",
 }
+
+
+# The first words of commands that have two.
+GROUPS = frozenset(name.partition(" ")[0] for name in COMMANDS if " " in name)
 
 
 def entry() -> None:
@@ -141,11 +148,10 @@ def dispatch(words: list[str], *, as_program: bool) -> int:
         from zfs_push_backups.cli.version import run_version
 
         return run_version(words[1:])
-    name = DEFAULT_COMMAND
-    if words and not words[0].startswith("-"):
-        name, words = words[0], words[1:]
-        if name not in COMMANDS:
-            raise unknown_command(name)
+    name, words = command_of(words)
+    if not name:
+        sys.stdout.write(overview(f"{words[0]} "))
+        return 0
     from zfs_push_backups.cli.parser import Parser, add_common
 
     module = load(name)
@@ -155,6 +161,20 @@ def dispatch(words: list[str], *, as_program: bool) -> int:
     options = parser.parse_strictly(words)
     options.as_program = as_program
     return run(module, options)
+
+
+def command_of(words: list[str]) -> tuple[str, list[str]]:
+    """Part the command from its words; the name is empty where the help of a group of commands is asked for."""
+    if not words or words[0].startswith("-"):
+        return DEFAULT_COMMAND, words
+    pair = " ".join(words[:2])
+    if pair in COMMANDS:
+        return pair, words[2:]
+    if words[0] in COMMANDS:
+        return words[0], words[1:]
+    if words[0] in GROUPS and words[1:2] in (["-h"], ["--help"]):
+        return "", words
+    raise unknown_command(pair if words[0] in GROUPS else words[0])
 
 
 def run(module: ModuleType, options: argparse.Namespace) -> int:
@@ -173,13 +193,13 @@ def load(name: str) -> ModuleType:
     """Import the module of one subcommand."""
     import importlib
 
-    return importlib.import_module(f"zfs_push_backups.cli.{name.replace('-', '_')}")
+    return importlib.import_module(f"zfs_push_backups.cli.{name.replace('-', '_').replace(' ', '_')}")
 
 
-def overview() -> str:
-    """Write the top-level help: one line a command, none of them imported."""
+def overview(beginning: str = "") -> str:
+    """Write the top-level help: one line a command, none of them imported; only those with that beginning."""
     width = max(map(len, COMMANDS))
-    listing = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    listing = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items() if name.startswith(beginning))
     return f"""usage: {PROGRAM} [COMMAND] [OPTIONS]
 
 Encrypted, incremental ZFS backups in S3 or a directory. Without a command: push.
@@ -202,9 +222,15 @@ def full_parser() -> Parser:
     parser = Parser(prog=PROGRAM)
     parser.add_argument("-V", "--version", action="store_true", help="versions of all parts")
     subparsers = parser.add_subparsers(dest="command", parser_class=Parser)
+    groups = {
+        name: subparsers.add_parser(name, help=f"work on {name}s").add_subparsers(dest="action", parser_class=Parser)
+        for name in sorted(GROUPS)
+    }
     for name, text in COMMANDS.items():
         module = load(name)
-        subparser = subparsers.add_parser(name, help=text, description=module.__doc__)
+        group, _, action = name.rpartition(" ")
+        home = groups.get(group, subparsers)
+        subparser = home.add_parser(action, help=text, description=module.__doc__)
         module.add_arguments(subparser)
         add_common(subparser)
     return parser
@@ -216,8 +242,10 @@ def unknown_command(name: str) -> UsageError:
 
     from zfs_push_backups.errors import UsageError
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean `{PROGRAM} {near[0]}`?" if near else "commands: " + ", ".join(COMMANDS)
+    group = name.partition(" ")[0]
+    known = [command for command in COMMANDS if command.startswith(f"{group} ")] or list(COMMANDS)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean `{PROGRAM} {near[0]}`?" if near and name != group else "commands: " + ", ".join(known)
     return UsageError(f"unknown command {name!r}", hint=hint)
 
 

@@ -154,7 +154,8 @@ class BarReporter(Reporter):
         if total is not None and progress.stream_bytes > total:
             total = progress.stream_bytes
         of = f"/{progress.parts_total}" if progress.parts_total else ""
-        parts = f"{progress.parts_stored}{of} parts"
+        # A stream without a store has none.
+        parts = f"{progress.parts_stored}{of} parts" if of or progress.parts_stored else ""
         elapsed = max(time.monotonic() - self._started, 0.001)
         rate = f"{human_bytes(int(progress.stream_bytes / elapsed))}/s"
         self._bar.update(self._task, completed=progress.stream_bytes, total=total, parts=parts, rate=rate)

@@ -14,6 +14,7 @@ mod job;
 mod push;
 mod restore;
 mod store;
+mod stream;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -27,6 +28,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<push::PyPushJob>()?;
     module.add_class::<restore::PyRestoreJob>()?;
     module.add_class::<store::PyStoreJob>()?;
+    module.add_class::<stream::PyStreamJob>()?;
     module.add_function(wrap_pyfunction!(functions::parse_begin, module)?)?;
     module.add_function(wrap_pyfunction!(functions::generate_identity, module)?)?;
     module.add_function(wrap_pyfunction!(functions::check_recipients, module)?)?;

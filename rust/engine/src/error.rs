@@ -105,7 +105,15 @@ macro_rules! from_crate_errors {
     )+};
 }
 
-from_crate_errors!(format::FormatError, sealing::SealError, sendstream::StreamError, store::StoreError);
+from_crate_errors!(
+    format::FormatError,
+    sealing::SealError,
+    sendstream::PartialError,
+    sendstream::SpliceError,
+    sendstream::StreamError,
+    sendstream::TokenError,
+    store::StoreError,
+);
 
 /// Joins an error with its causes, leaving out those whose text the outer one already tells.
 fn text_with_causes(error: &(dyn Error + 'static)) -> String {

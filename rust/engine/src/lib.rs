@@ -18,6 +18,7 @@ mod restore;
 mod store_choice;
 mod store_jobs;
 mod stored_checksum;
+mod streams;
 mod wake;
 
 use std::os::fd::OwnedFd;
@@ -30,6 +31,7 @@ pub use buffers::{Layout, SMALLEST_BUDGET_BYTES};
 pub use error::{ERROR_CODES, EngineError};
 pub use job::{JobContext, JobHandle};
 pub use push::{SourceExit, SourceExitSender};
+pub use streams::StreamWork;
 
 use push::PushInput;
 use request::{PushRequest, RestoreRequest, StoreRequest};
@@ -86,6 +88,12 @@ pub fn start_restore_from(store: Arc<dyn ObjectStore>, request: RestoreRequest, 
 #[must_use]
 pub fn start_store(request: StoreRequest) -> JobHandle {
     job::spawn("store", NETWORK_THREADS, |context| store_jobs::run(request, context))
+}
+
+/// Starts work on send streams that lie in files or come through pipes.
+#[must_use]
+pub fn start_stream(work: StreamWork) -> JobHandle {
+    job::spawn("stream", 1, |context| streams::run(work, context))
 }
 
 /// What the first 312 bytes of a send stream say, as JSON.

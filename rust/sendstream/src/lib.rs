@@ -30,10 +30,12 @@ pub use inspect::{Inspection, KindReport, ResumePlace, StreamReport, Verdict, in
 pub use nvlist::{NvList, NvListError, NvValue};
 pub use record::{MAX_PAYLOAD_BYTES, Record, RecordKind};
 pub use resummer::Resummer;
-pub use saved::{PartialError, PartialStream, SavedBorder, last_border};
+pub use saved::{KeptBeginning, PartialError, PartialStream, SavedBorder, last_border};
 pub use scanner::Scanner;
 pub use sink::{Border, Discard, Sink};
-pub use splice::{SpliceError, SpliceFault, SpliceSink, SpliceSummary, SplicedReader, Splicer};
+pub use splice::{
+    ResumedStream, SpliceError, SpliceFault, SpliceSink, SpliceSummary, SplicedReader, Splicer,
+};
 pub use summary::{RecordCounts, StreamSummary};
 pub use token::{ResumeToken, TokenError};
 pub use walker::{Place, Visitor, Walker};

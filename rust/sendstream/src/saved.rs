@@ -2,7 +2,10 @@
 
 use std::io::{self, Read};
 
-use crate::{Begin, Border, HEADER_BYTES, Record, ResumeToken, ScanError, Scanner, Sink, StreamError};
+use crate::{
+    Begin, Border, HEADER_BYTES, Record, ResumePlace, ResumeToken, ScanError, Scanner, Sink, SpliceError,
+    StreamError,
+};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 << 10;
@@ -23,12 +26,23 @@ pub struct SavedBorder {
 /// The usable beginning of a stream that broke off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialStream {
-    /// The last border that a record behind it vouches for. [`SavedBorder::position`] is the length to keep.
+    /// The last border that a record behind it vouches for. Its [`SavedBorder::position`] is the length to go on from; who
+    /// keeps that record's header too can have the beginning proven again later ([`crate::ResumedStream::border_in`]).
     pub saved: SavedBorder,
     /// What `zfs send -t` needs to go on there.
     pub token: ResumeToken,
     /// Why the stream ends where it does.
     pub broken: StreamError,
+}
+
+/// A beginning of a stream, cut somewhere behind the border at which a resumed stream goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBeginning {
+    /// That border.
+    pub saved: SavedBorder,
+    /// Up to here checksums vouch for the bytes: at least to the end of the header behind the border. What lies
+    /// between the two must come out of the splice again.
+    pub proven_bytes: u64,
 }
 
 /// Why a beginning of a stream cannot be gone on with.
@@ -52,6 +66,21 @@ pub enum PartialError {
     /// The stream breaks off before the first place where it could be gone on with.
     #[error("the send stream has no place to resume at: {0}")]
     NoBorder(StreamError),
+    /// The resumed stream does not belong to it.
+    #[error(transparent)]
+    Splice(#[from] SpliceError),
+    /// It does not reach, proven, to where the resumed stream goes on.
+    #[error(
+        "the resumed stream goes on at object {object}, offset {offset}, which the kept part (good up to byte {good_bytes}) does not reach with a record behind it to vouch for it: keep as many bytes as were said with the token, or resume with the token of what was kept"
+    )]
+    OtherPlace {
+        /// The object to go on with.
+        object: u64,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// Where the kept part ends or is damaged.
+        good_bytes: u64,
+    },
     /// It could not be read.
     #[error("the send stream could not be read: {0}")]
     Io(#[from] io::Error),
@@ -66,6 +95,8 @@ impl PartialError {
             Self::Whole { .. } => "partial.whole",
             Self::NoSums => "partial.no_sums",
             Self::NoBorder(_) => "partial.no_border",
+            Self::Splice(error) => error.code(),
+            Self::OtherPlace { .. } => "partial.other_place",
             Self::Io(_) => "partial.io",
         }
     }
@@ -78,10 +109,33 @@ impl PartialError {
 ///
 /// # Errors
 /// [`PartialError`] says why there is none.
-pub fn last_border(mut stream: impl Read) -> Result<PartialStream, PartialError> {
+pub fn last_border(stream: impl Read) -> Result<PartialStream, PartialError> {
+    let (begin, broken, found) = scan(stream, Found::default())?;
+    let Some(place) = found.place else { return Err(PartialError::NoBorder(broken)) };
+    let saved = place.saved(begin);
+    let token = ResumeToken::at(&saved);
+    Ok(PartialStream { saved, token, broken })
+}
+
+/// Finds a place in the beginning that was kept, for [`crate::ResumedStream::border_in`]; `fits` looks at its BEGIN.
+pub(crate) fn border_at(
+    stream: impl Read,
+    place: ResumePlace,
+    fits: impl FnOnce(&Begin) -> Result<(), SpliceError>,
+) -> Result<KeptBeginning, PartialError> {
+    let ResumePlace { object, offset } = place;
+    let (begin, broken, found) = scan(stream, Found { wanted: Some((object, offset)), ..Found::default() })?;
+    fits(&begin)?;
+    let Some(border) = found.place else {
+        return Err(PartialError::OtherPlace { object, offset, good_bytes: broken.at() });
+    };
+    Ok(KeptBeginning { saved: border.saved(begin), proven_bytes: found.proven_bytes })
+}
+
+/// Scans a stream that is not whole up to where it breaks off.
+fn scan(mut stream: impl Read, mut found: Found) -> Result<(Begin, StreamError, Found), PartialError> {
     let mut buffer = vec![0; READ_BYTES];
     let mut scanner = Scanner::new();
-    let mut latest = Latest::default();
     let mut broken = None;
     while broken.is_none() {
         let length = match stream.read(&mut buffer) {
@@ -90,7 +144,7 @@ pub fn last_border(mut stream: impl Read) -> Result<PartialStream, PartialError>
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error.into()),
         };
-        broken = match scanner.feed(&buffer[..length], &mut latest) {
+        broken = match scanner.feed(&buffer[..length], &mut found) {
             Ok(()) => None,
             Err(ScanError::Stream(error)) => Some(error),
             Err(ScanError::Sink(NoSums)) => return Err(PartialError::NoSums),
@@ -102,22 +156,45 @@ pub fn last_border(mut stream: impl Read) -> Result<PartialStream, PartialError>
         Err(error) => error,
     };
     let Some(begin) = begin else { return Err(broken.into()) };
-    let Some((border, position, sums)) = latest.border else { return Err(PartialError::NoBorder(broken)) };
-    let saved = SavedBorder { begin, position, sums, border };
-    let token = ResumeToken::at(&saved);
-    Ok(PartialStream { saved, token, broken })
+    Ok((begin, broken, found))
 }
 
-/// Keeps the latest border.
+/// Keeps the border wanted, or else the latest.
 #[derive(Default)]
-struct Latest {
-    border: Option<(Border, u64, [u64; 4])>,
-    begun: bool,
+struct Found {
+    wanted: Option<(u64, u64)>,
+    place: Option<FoundBorder>,
+    previous: Option<Record>,
+    proven_bytes: u64,
+}
+
+struct FoundBorder {
+    border: Border,
+    position: u64,
+    sums: [u64; 4],
+}
+
+impl FoundBorder {
+    fn saved(self, begin: Begin) -> SavedBorder {
+        SavedBorder { begin, position: self.position, sums: self.sums, border: self.border }
+    }
 }
 
 struct NoSums;
 
-impl Sink for Latest {
+impl Found {
+    /// The border in front of a record that counts. Behind a WRITE and before an OBJECT there are two names for one.
+    fn counting(&self, border_before: Option<Border>) -> Option<Border> {
+        let Some(wanted) = self.wanted else { return border_before };
+        let previous = self.previous.as_ref();
+        let after_write = previous.and_then(|before| {
+            Some(Border::AfterWrite { object: before.object?, end_offset: before.write_end()? })
+        });
+        border_before.into_iter().chain(after_write).find(|border| border.resume_place() == wanted)
+    }
+}
+
+impl Sink for Found {
     type Error = NoSums;
 
     fn record(
@@ -126,13 +203,14 @@ impl Sink for Latest {
         _: &[u8; HEADER_BYTES],
         border_before: Option<Border>,
     ) -> Result<(), NoSums> {
-        if self.begun && record.checksum.is_none() {
+        if self.previous.is_some() && record.checksum.is_none() {
             return Err(NoSums);
         }
-        self.begun = true;
-        if let Some(border) = border_before {
-            self.border = Some((border, record.at, record.checksum_before));
+        if let Some(border) = self.counting(border_before) {
+            self.place = Some(FoundBorder { border, position: record.at, sums: record.checksum_before });
         }
+        self.previous = Some(*record);
+        self.proven_bytes = record.at + HEADER_BYTES as u64;
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 mod begin;
 mod error;
 mod reader;
+mod resumed;
 mod rule;
 
 use crate::fields::Fields;
@@ -22,6 +23,7 @@ use crate::{
 use begin::ResumedBegin;
 pub use error::{SpliceError, SpliceFault};
 pub use reader::SplicedReader;
+pub use resumed::ResumedStream;
 use rule::{Rule, Verdict};
 
 /// Takes a continuation, and may look at what is dropped.

@@ -77,7 +77,7 @@ fn collect(folder: &Path, named: &mut BTreeSet<String>) {
 fn is_code(text: &str) -> bool {
     let Some((area, kind)) = text.split_once('.') else { return false };
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    ["engine", "format", "seal", "store", "stream"].contains(&area)
+    ["engine", "format", "package", "partial", "seal", "splice", "store", "stream", "token"].contains(&area)
         && !kind.is_empty()
         && kind.bytes().all(plain)
 }

@@ -19,9 +19,9 @@ use store::ObjectStore;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use fetch::{damaged, in_part, name_part};
+pub(crate) use sink::StreamSink;
 
 use self::opening::Opening;
-use self::sink::StreamSink;
 use crate::buffers::{BufferPool, Layout};
 use crate::error::EngineError;
 use crate::job::{JobContext, JobResult};

@@ -1,4 +1,4 @@
-//! Writes the restored stream to the caller's file descriptor without ever being stuck in a write.
+//! Writes a stream to the caller's file descriptor without ever being stuck in a write.
 //!
 //! A pipe is opened anew through /proc without blocking, so that the flag touches nobody else's descriptor;
 //! where that can't be (a socket), small writes after a poll do not block either.
@@ -19,8 +19,8 @@ use crate::job::JobContext;
 /// What a writable pipe takes at least without blocking (`PIPE_BUF` on Linux).
 const SAFE_WRITE_BYTES: usize = 4096;
 
-/// The receiving end of a restore.
-pub(super) struct StreamSink {
+/// The receiving end of a stream.
+pub(crate) struct StreamSink {
     descriptor: OwnedFd,
     most_bytes: usize,
     cancelled: PipeReader,
@@ -28,7 +28,7 @@ pub(super) struct StreamSink {
 }
 
 impl StreamSink {
-    pub(super) fn new(
+    pub(crate) fn new(
         descriptor: OwnedFd,
         cancelled: PipeReader,
         context: JobContext,
@@ -48,7 +48,7 @@ impl StreamSink {
     }
 
     /// Writes all of `bytes`, or fails when the other end has gone or the job is cancelled.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<(), EngineError> {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), EngineError> {
         while !bytes.is_empty() {
             if self.most_bytes == SAFE_WRITE_BYTES {
                 self.wait()?;

@@ -4,7 +4,7 @@ use super::SpliceError;
 use crate::{Begin, Border, Feature, Features, HEADER_BYTES, NvList, Record, SavedBorder, StreamError};
 
 /// The list in BEGIN holds the place, and keys of encrypted datasets: about a kilobyte.
-const MOST_LIST_BYTES: u64 = 1 << 20;
+pub(super) const MOST_LIST_BYTES: u64 = 1 << 20;
 
 /// What was met of it so far.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl ResumedBegin {
 }
 
 /// Whether a resumed stream goes on with what `begun` began. The name may differ: the dataset may have been renamed.
-fn check(resumed: &Begin, begun: &Begin) -> Result<(), SpliceError> {
+pub(super) fn check(resumed: &Begin, begun: &Begin) -> Result<(), SpliceError> {
     begun.refuse_unsupported()?;
     let resuming = Feature::Resuming.bit();
     let whole =
