@@ -8,6 +8,7 @@
 )]
 
 mod generated;
+mod kept;
 mod recorded;
 mod refusals;
 mod sender;

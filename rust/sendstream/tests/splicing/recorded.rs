@@ -11,7 +11,7 @@ use crate::{assert_spliced, borders_at, saved_at, splice};
 const RESUMED_BY_ZFS: [&str; 5] = ["d-full", "d-lec", "e-raw", "l-lc", "z-full"];
 
 /// Streams whose sender could resume.
-fn modern() -> impl Iterator<Item = &'static str> {
+pub(crate) fn modern() -> impl Iterator<Item = &'static str> {
     WHOLE.into_iter().filter(|name| !name.starts_with("fuse"))
 }
 
