@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness.pool import Pool, zfs
+from harness.program import STREAMS
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("zfs-push-backups")
@@ -64,7 +65,7 @@ def place(zfs_pool: Pool, tmp_path: Path) -> Iterator[Place]:
     wrapper = tmp_path / "bin" / "zfs-push-backups"
     config = tmp_path / "etc/zfs-push-backups/config.yaml"
     wrapper.write_text(
-        f'#!/bin/sh\nif [ "$1" = keygen ]; then exec {COMMAND} "$@"; fi\nexec {COMMAND} "$@" --config {config}\n'
+        f'#!/bin/sh\ncase $1 in keygen | stream) exec {COMMAND} "$@" ;; esac\nexec {COMMAND} "$@" --config {config}\n'
     )
     wrapper.chmod(0o755)
     zfs("create", f"{zfs_pool.name}/important")
@@ -87,6 +88,38 @@ def test_the_readme_works_as_it_stands(place: Place) -> None:
     for line in scheduled():
         done = place.run(line)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+# Sends what a recorded ZFS sent for this token.
+FAKE_ZFS = f"""#!/bin/sh
+case "$1 $2 $3" in "send -t 1-cebf0aaee-f0-789c"*) exec cat {STREAMS}/z-full.resumed.zs ;; esac
+exit 9
+"""
+
+
+def test_a_stream_that_broke_off_is_gone_on_with_as_the_readme_says(tmp_path: Path) -> None:
+    (command,) = [script for script in blocks("README.md", "sh") if "stream token" in script]
+    (shown,) = blocks("README.md", "text")
+    whole = (STREAMS / "z-full.zs").read_bytes()
+    (tmp_path / "broken.zs").write_bytes(whole[:231_500])
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "zfs").write_text(FAKE_ZFS)
+    (tmp_path / "bin" / "zfs").chmod(0o755)
+    (tmp_path / "bin" / "zfs-push-backups").symlink_to(COMMAND)
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+
+    def bash(script: str) -> str:
+        words = ["bash", "-ec", script]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=tmp_path
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    told = bash(command)
+    assert re.sub(r"(1-cebf0aaee-f0-789c)[0-9a-f]+", r"\1...", told) == shown
+    bash("\n".join(line for line in told.splitlines() if line.startswith("  ")))
+    assert (tmp_path / "broken.zs.whole").read_bytes() == whole
 
 
 def scheduled() -> list[str]:

@@ -13,12 +13,12 @@ import pytest
 import zfs_push_backups
 from unit.engine_jobs import STREAMS, OpenPush, Vault
 from zfs_push_backups import _engine, engine, errors
-from zfs_push_backups.engine_errors import CLASS_OF_CODE, translate
+from zfs_push_backups.engine_errors import CLASS_OF_CODE, translate, translate_of_file
 
 SURFACE = {
     *("Job", "PushJob", "RestoreJob", "StoreJob", "StreamJob", "EngineError", "CancelledError"),
     *("parse_begin", "generate_identity", "check_recipients", "ERROR_CODES", "BUILD_INFO", "__version__"),
-    *("new_backup_id", "cancel_jobs_on_signals"),
+    *("new_backup_id", "resume_token", "cancel_jobs_on_signals"),
 }
 
 
@@ -173,3 +173,33 @@ def test_every_thread_that_waits_gets_the_outcome(vault: Vault) -> None:
     assert len(reports) == 3
     assert reports[0]["created"] is True
     assert reports[1:] == [reports[0]] * 2
+
+
+def test_work_on_streams_is_one_of_three_with_their_descriptors() -> None:
+    with (STREAMS / "d-full.zs").open("rb") as source:
+        number = source.fileno()
+        with pytest.raises(errors.ConfigurationError, match='"inspect" with 2 descriptors'):
+            engine.StreamJob("inspect", [number, number], ["a", "b"])
+        with pytest.raises(errors.ConfigurationError, match='"verify" with 1 descriptors'):
+            engine.StreamJob("verify", [number], ["a"])  # type: ignore[arg-type]
+        with pytest.raises(errors.ConfigurationError, match="file descriptor 999999 cannot be used"):
+            engine.StreamJob("splice", [number, number, 999_999], ["a", "b"])
+        report = engine.StreamJob("inspect", [number], ["a"]).wait()
+    assert report["streams"][0]["to_name"] == "tank/d@a"
+
+
+def test_an_error_of_work_on_streams_begins_with_the_name_of_its_stream() -> None:
+    with (STREAMS / "d-full.zs").open("rb") as source:
+        job = engine.StreamJob("token", [source.fileno()], ["a file"])
+    with pytest.raises(errors.StreamUnfit, match=r"^a file: the send stream is whole") as caught:
+        job.wait()
+    assert caught.value.code == "partial.whole"
+
+
+def test_a_failure_of_a_stream_in_a_file_refuses_and_blames_nobody() -> None:
+    assert type(translate_of_file("stream.not_a_send_stream", "x")) is errors.StreamUnfit
+    assert type(translate_of_file("stream.truncated", "x")) is errors.StreamUnfit
+    assert type(translate_of_file("engine.cancelled", "x")) is errors.Cancelled
+    assert {code.partition(".")[0] for code, kind in CLASS_OF_CODE.items() if kind is errors.StreamUnfit} == {
+        *("package", "partial", "splice", "token")
+    }

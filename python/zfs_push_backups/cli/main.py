@@ -244,8 +244,8 @@ def unknown_command(name: str) -> UsageError:
 
     group = name.partition(" ")[0]
     known = [command for command in COMMANDS if command.startswith(f"{group} ")] or list(COMMANDS)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean `{PROGRAM} {near[0]}`?" if near and name != group else "commands: " + ", ".join(known)
+    near = [] if name in GROUPS else difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean `{PROGRAM} {near[0]}`?" if near else "commands: " + ", ".join(known)
     return UsageError(f"unknown command {name!r}", hint=hint)
 
 

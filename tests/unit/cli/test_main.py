@@ -106,6 +106,11 @@ def test_import_and_help_cost_at_most_three_bare_interpreters(script: str, tmp_p
         (["restore", "--dataset", "t/x", "--output", "f", "--recursive"], "one file", "--to"),
         (["restore", "--json", "--dataset", "t/x", "--output", "-"], "both want stdout", "file"),
         (["check", "--max-age", "26"], "--max-age", ""),
+        (["stream"], "unknown command 'stream'", "stream inspect, stream token, stream splice"),
+        (["stream", "inspekt", "x"], "unknown command 'stream inspekt'", "stream inspect`"),
+        (["stream", "splice", "kept", "resumed"], "required: --output", "stream splice --help"),
+        (["stream", "inspect"], "required: FILE|-", "stream inspect --help"),
+        (["stream", "token", "a", "b"], "unexpected argument 'b'", ""),
     ],
 )
 def test_a_usage_error_is_one_line_exit_2_and_no_traceback(
@@ -132,6 +137,25 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     assert all(f"  {name} " in out for name in cli.COMMANDS)
     for name in cli.COMMANDS:
         assert cli.load(name).__doc__
+
+
+def test_a_group_of_commands_has_a_help_and_each_of_them_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stream", "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  stream {action} " in listed for action in ("inspect", "token", "splice"))
+    assert "restore" not in listed
+    assert cli.main(["stream", "splice", "--help"]) == 0
+    assert "KEPT RESUMED|-" in capsys.readouterr().out
+
+
+def test_completions_of_a_group_know_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completions", "bash"]) == 0
+    out = capsys.readouterr().out
+    (listed,) = [line for line in out.splitlines() if "_stream_subparsers=" in line]
+    assert listed.endswith("=(inspect token splice)")
+    (options,) = [line for line in out.splitlines() if "_stream_splice_option_strings=" in line]
+    assert "--output" in options
+    assert "_stream_splice_pos_0_COMPGEN=_shtab_compgen_files" in out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
