@@ -19,6 +19,7 @@ from typing import Any
 
 from faults.places import FURNITURE, Place, manifests, tombstones
 from harness.pool import Dataset, Pool, zfs
+from harness.processes import run
 from harness.program import COMMAND, Ended, without_aws
 from harness.trees import change, fill
 from zfs_push_backups import restore
@@ -59,10 +60,10 @@ def make_source(pool: Pool, mebibytes: int = 3) -> Source:
     return Source(dataset, {label: digest_of_send(words) for label, words in arguments.items()})
 
 
-def digest_of_send(words: Sequence[str]) -> str:
+def digest_of_send(words: Sequence[str], seconds: float = 60) -> str:
     """Send it, and take the digest of the bytes."""
-    done = subprocess.run(["zfs", "send", *words], check=True, capture_output=True, timeout=60)
-    return hashlib.sha256(done.stdout).hexdigest()
+    script = 'set -o pipefail; zfs send "$@" | sha256sum'
+    return run(["bash", "-c", script, "send", *words], timeout=seconds).split()[0]
 
 
 @dataclass
@@ -109,6 +110,7 @@ class Machine:
     host: dict[str, Any] = field(default_factory=dict)
     name: str = SOURCE
     path: str | None = None
+    command: tuple[str, ...] = (str(COMMAND),)
     said: list[Ended] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     started: list[Running] = field(default_factory=list)
@@ -156,7 +158,7 @@ class Machine:
         """Start a command."""
         number = len(list(self.folder.glob("*.err")))
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
-        command = [str(COMMAND), str(words[0]), "--config", str(self.config), *(str(word) for word in words[1:])]
+        command = [*self.command, str(words[0]), "--config", str(self.config), *(str(word) for word in words[1:])]
         chosen = {**without_aws(), "PATH": self.path or os.environ["PATH"], **(environment or {})}
         with stdin.open("rb") as given, out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(command, stdin=given, stdout=stdout, stderr=stderr, env=chosen)
@@ -213,7 +215,8 @@ class Machine:
         out = self.folder / "restored"
         what = {"dataset": manifest["dataset"], "backup": manifest["id"], "identities": (str(self.identity),)}
         restore(config=str(self.config), host=HOST, source=self.name, output=str(out), force=True, **what)
-        digest = hashlib.sha256(out.read_bytes()).hexdigest()
+        with out.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         out.unlink()
         assert digest == self.source.digests[manifest["snapshot"]], (manifest["snapshot"], self.log())
 

@@ -1,62 +1,143 @@
-"""A run of very many parts: stopped near its end and gone on with, and its run state at forty thousand.
+"""A run of forty thousand parts: killed near its end, gone on with, committed, listed and restored.
 
-The smallest part is 1 MiB, so forty thousand would be 40 GB through the whole pipeline; here go as many as fit the
-time (ZPB_FAULT_SCALE times 120), and the forty thousand go through the run state and the matching of parts alone.
+The product never makes so many: the sizes of its parts grow with their number, and the smallest is 1 MiB. Here the
+whole command runs with a lower limit (`tiny_parts.py`), on a real dataset, with parts of 64 KiB that stay so. The
+sample has a thousand of them; its forty thousand go through the run state alone.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from faults import tiny_parts
 from faults.cycles import SCALE
-from faults.machine import FULL, Source, digest_of_send
-from faults.test_local_faults import disk, parts
+from faults.machine import FULL, HOST, Machine, Source, digest_of_send
+from faults.places import manifests
+from faults.test_local_faults import parts
 from faults.worker import Worker
 from harness.pool import Pool
+from harness.program import COMMAND, Ended
 from harness.trees import MIB
 from zfs_push_backups.catalogue.catalogue import Catalogue
 from zfs_push_backups.catalogue.records import SavedRun
 
-PARTS = round(120 * max(1, SCALE))
 MANY = 40_000
+PARTS = MANY if SCALE >= 6 else 1_000
+KIB, GIB = 1 << 10, 1 << 30
+# Two records of 32 KiB and their headers fit, a third does not.
+PART_BYTES = 72 * KIB
+# A directory host writes, syncs and renames a file, and syncs its folder.
+CHANGES_A_PART = 4
+SECONDS = 600.0
+# The interpreter and the buffers, and what a session that goes on keeps of each part.
+MOST_MEMORY = 192 * MIB + PARTS * 8 * KIB
+MANIFEST_BYTES_A_PART = 600
 
 
 @pytest.fixture
 def long_source(zfs_pool: Pool) -> Iterator[Source]:
-    dataset = zfs_pool.create("long")
+    dataset = zfs_pool.create("long", recordsize="32K")
     with (dataset.path / "large").open("wb") as file:
         for _ in range(PARTS):
-            file.write(os.urandom(MIB))
+            file.write(os.urandom(64 * KIB))
     dataset.snapshot(FULL)
-    yield Source(dataset, {FULL: digest_of_send([f"{dataset.name}@{FULL}"])})
+    yield Source(dataset, {FULL: digest_of_send([f"{dataset.name}@{FULL}"], SECONDS)})
     zfs_pool.destroy(dataset.name)
+
+
+def with_tiny_parts(machine: Machine) -> None:
+    machine.command, machine.host = (sys.executable, tiny_parts.__file__), {"part_size": PART_BYTES}
+    machine.configure()
+
+
+def with_the_command(machine: Machine) -> None:
+    """As every operator has it: nothing that only reads depends on how parts were cut."""
+    machine.command, machine.host = (str(COMMAND),), {}
+    machine.configure()
+
+
+@dataclass
+class Session:
+    """A push, its peak of memory in bytes, and after how many seconds it knew where to go on."""
+
+    ended: Ended
+    seconds: float
+    peak: int
+    look: float
+
+    @property
+    def gone_on_at(self) -> int:
+        found = re.search(r"existing state found: (\d+) parts", self.ended.out.decode())
+        assert found, self.ended.err
+        return int(found[1])
+
+
+def push(machine: Machine, environment: dict[str, str] | None = None) -> Session:
+    """Push to the end, and look on."""
+    running, peak, look = machine.start("push", "--json", "--snapshot", FULL, environment=environment), 0, 0.0
+    while running.process.poll() is None:
+        peak = max(peak, peak_bytes(running.process.pid))
+        if not look and b"existing state found" in running.out.read_bytes():
+            look = time.monotonic() - running.begun
+        time.sleep(0.05)
+    return Session(running.ended(), running.seconds(), peak, look)
+
+
+def peak_bytes(pid: int) -> int:
+    """A running process's own peak; what wait(2) tells includes that of the process it was started from."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * KIB if found else 0
 
 
 @pytest.mark.pool
 def test_many_parts_are_gone_on_with(worker: Worker, long_source: Source) -> None:
-    with worker.machine("folder", source=long_source) as machine, disk(machine.place.folders[0], f"{PARTS + 64}m"):
-        running = machine.start_push(FULL)
-        while running.process.poll() is None and len(parts(machine)) < PARTS * 9 // 10:
-            time.sleep(0.01)
-        running.process.kill()
-        assert running.ended().code == -9
-        stored = parts(machine)
-        done = machine.push(FULL).good()
-        assert len(parts(machine)) > PARTS
-        # What was stored in the last moment had no place in the run state yet.
-        assert len(stored - parts(machine)) < PARTS // 2
-        found = re.search(r"existing state found: (\d+) parts", done.out.decode() + done.err)
-        assert found, done
-        assert int(found[1]) > PARTS // 2
+    with worker.machine("folder", source=long_source) as machine:
+        with_tiny_parts(machine)
+        near_the_end, log = CHANGES_A_PART * PARTS * 95 // 100, machine.folder / "changes"
+        first = push(machine, worker.faults.kill_at(machine.place.folders, log, near_the_end))
+        assert first.ended.code == -9, first
+        left = parts(machine)
+        assert PARTS * 9 // 10 < len(left) < PARTS
+
+        second = push(machine)
+        second.ended.good()
+        # What was stored in the last moment has no place in the run state.
+        assert PARTS * 9 // 10 < second.gone_on_at <= len(left)
+        assert len(left & parts(machine)) == second.gone_on_at
+
+        with_the_command(machine)
+        ((key, manifest),) = manifests(machine.place).items()
+        stored = [part["key"] for part in manifest["parts"]]
+        assert len(stored) >= PARTS
+        listing = time.monotonic()
+        (listed,) = machine.run("list", "--host", HOST, "--long", "--json").good().json()["backups"]
+        listing = time.monotonic() - listing
+        assert listed["id"] == manifest["id"]
+        recipe = machine.place.read(manifest["meta"]["key"].replace("meta.age", "RECOVER.txt")).decode()
+        assert recipe.split() == stored
+        manifest_bytes, restoring = len(machine.place.read(key)), time.monotonic()
         machine.proven(FULL)
+        restoring = time.monotonic() - restoring
         machine.release(FULL)
+    print(
+        f"\n{len(stored)} parts, {manifest['stream_length'] / GIB:.2f} GiB"
+        f"\nkilled after {first.seconds:.0f} s with {len(left)} parts stored, peak {first.peak // MIB} MiB"
+        f"\nsecond session {second.seconds:.0f} s, peak {second.peak // MIB} MiB;"
+        f" after {second.look:.1f} s it knew that it goes on at {second.gone_on_at}"
+        f"\nmanifest {manifest_bytes} bytes, recipe {len(recipe)} bytes, listed in {listing:.1f} s,"
+        f" restored and compared in {restoring:.0f} s"
+    )
+    assert max(first.peak, second.peak) < MOST_MEMORY
+    assert manifest_bytes < MANIFEST_BYTES_A_PART * len(stored)
 
 
 def saved_run() -> SavedRun:

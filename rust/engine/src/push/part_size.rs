@@ -10,7 +10,8 @@ const MIB: u64 = 1 << 20;
 pub(crate) const SMALLEST_BYTES: u64 = 64 * MIB;
 /// The largest part, in stream bytes (an S3 object of one part stays below 5 TiB by far).
 pub(crate) const LARGEST_BYTES: u64 = 4096 * MIB;
-/// The smallest part that can be configured, in stream bytes.
+/// The smallest part that can be configured, in stream bytes. A request may ask for less, as tests do that need very
+/// many parts of few bytes: such a size never doubles.
 pub(crate) const SMALLEST_CONFIGURED_BYTES: u64 = MIB;
 /// How many parts a stream of the estimated length is cut into at most.
 const PARTS_AIMED_AT: u64 = 8_000;
@@ -25,12 +26,12 @@ pub(crate) struct PartSizeRule {
 }
 
 impl PartSizeRule {
-    /// The rule for a configured size (fixed for the first 8,000 parts) or, without one, for an estimate of
-    /// the stream's length in bytes (unknown: 64 MiB, doubled every 1,000 parts).
+    /// The rule for a configured size (fixed for the first 8,000 parts; one below what can be configured for ever) or,
+    /// without one, for an estimate of the stream's length in bytes (unknown: 64 MiB, doubled every 1,000 parts).
     pub(crate) fn new(configured_bytes: Option<u64>, estimated_bytes: Option<u64>) -> Self {
         if let Some(bytes) = configured_bytes {
-            let first_bytes = bytes.clamp(SMALLEST_CONFIGURED_BYTES, LARGEST_BYTES);
-            return Self { first_bytes, doubles_after: PARTS_AIMED_AT };
+            let doubles_after = if bytes < SMALLEST_CONFIGURED_BYTES { u64::MAX } else { PARTS_AIMED_AT };
+            return Self { first_bytes: bytes.min(LARGEST_BYTES), doubles_after };
         }
         let Some(estimate) = estimated_bytes else {
             return Self { first_bytes: SMALLEST_BYTES, doubles_after: DOUBLES_EVERY };
@@ -81,6 +82,8 @@ mod tests {
         assert_eq!(unknown.target_bytes(1_000), 128 * MIB);
         assert_eq!(unknown.target_bytes(9_999_999), LARGEST_BYTES);
         assert_eq!(PartSizeRule::new(Some(8 * MIB), Some(1 << 50)).target_bytes(0), 8 * MIB);
+        assert_eq!(PartSizeRule::new(Some(MIB), None).target_bytes(8_000), 2 * MIB);
+        assert_eq!(PartSizeRule::new(Some(MIB - 1), None).target_bytes(40_000), MIB - 1);
         assert_eq!(PartSizeRule::new(None, Some(1 << 30)).target_bytes(7_000), 64 * MIB);
         assert_eq!(PartSizeRule::new(None, Some(20 << 40)).target_bytes(0), 4096 * MIB);
     }
