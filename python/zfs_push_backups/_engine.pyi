@@ -175,6 +175,13 @@ def generate_identity() -> tuple[str, str]:
 def new_backup_id(level: int, snapshot_guid: str) -> str:
     """Return a name for a new backup of the snapshot with this guid (decimal)."""
 
+def resume_token(request: str) -> str:
+    """Return what `zfs send -t` takes to go on with an interrupted stream.
+
+    The request: `{"begin_record": hex, "part": the journal's entry of the last but one stored part, "snapshot":
+    "pool/dataset@snapshot", the present name}`. Raises `EngineError` where that part ends at no place to go on at.
+    """
+
 def cancel_jobs_on_signals(signals: list[int]) -> None:
     """Have each of these signals cancel every running job of this process from a thread of the engine's own.
 

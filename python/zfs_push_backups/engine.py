@@ -215,6 +215,17 @@ def generate_identity() -> tuple[str, str]:
         return _engine.generate_identity()
 
 
+def resume_token(begin_record: str, part: Mapping[str, Any], snapshot: str) -> str:
+    """Return what `zfs send -t` takes to go on with a stream behind `part`, the last but one that is stored.
+
+    `begin_record` is the stream's BEGIN as journaled, `snapshot` its snapshot's present name. Raises
+    ConfigurationError and the like for a journal that can't be right.
+    """
+    request = {"begin_record": begin_record, "part": part, "snapshot": snapshot}
+    with translated():
+        return _engine.resume_token(json.dumps(request))
+
+
 def new_backup_id(level: int, snapshot_guid: int) -> str:
     """Return a name for a new backup of a snapshot."""
     with translated():

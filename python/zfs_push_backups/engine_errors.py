@@ -26,7 +26,7 @@ _CLASSES: dict[type[errors.ZfsPushBackupsError], str] = {
         seal.layout seal.library seal.need_more
         store.already_exists
     """,
-    errors.ResumeImpossible: "engine.foreign_parts engine.prefix_differs",
+    errors.ResumeImpossible: "engine.foreign_parts engine.prefix_differs engine.splice_refused",
     errors.SourceFailed: """
         engine.source_failed engine.source_read engine.source_stalled engine.wrong_stream
         stream.abandoned stream.bad_length stream.bytes_after_end stream.checksum_mismatch stream.malformed_end

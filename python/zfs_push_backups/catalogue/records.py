@@ -21,7 +21,8 @@ class SavedRun:
 
     `base` is what `zfs send -i` got (`@name` or `#name`), `base_guid` its guid, `parent_id` the backup that has it.
     `part_size_bytes` None is `auto`, by `estimated_bytes`. `manifest_key` and `manifest` are there from the moment
-    the run was about to commit. `outcome` None: not ended. `swept`: nothing of it is left to remove.
+    the run was about to commit. `splice_refused`: why `zfs send -t` could not go on with it. `outcome` None: not
+    ended. `swept`: nothing of it is left to remove.
     """
 
     id: str
@@ -53,6 +54,7 @@ class SavedRun:
     begin_record: str | None = None
     manifest_key: str | None = None
     manifest: str | None = None
+    splice_refused: str | None = None
     outcome: Outcome | None = None
     ended: datetime | None = None
     error: str | None = None

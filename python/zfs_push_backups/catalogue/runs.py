@@ -36,7 +36,7 @@ _FACTS: Final = (
 )
 _COLUMNS: Final = (
     "id, host, repository, source, task, dataset, snapshot, level, resumable, begun, facts, begin_record,"
-    " manifest_key, manifest, outcome, ended, error, swept"
+    " manifest_key, manifest, splice_refused, outcome, ended, error, swept"
 )
 _SUMMARY: Final = (
     "id, host, repository, source, task, dataset, snapshot, level, resumable, manifest_key IS NOT NULL, begun, ended,"
@@ -101,6 +101,10 @@ class Runs:
     def begin_record(self, run_id: str, record: str) -> None:
         """Note the stream's BEGIN record, in hex."""
         self._change("UPDATE runs SET begin_record = ? WHERE id = ?", record, run_id)
+
+    def splice_refused(self, run_id: str, reason: str) -> None:
+        """Note why `zfs send -t` could not go on with a run: it would not another time."""
+        self._change("UPDATE runs SET splice_refused = ? WHERE id = ?", reason, run_id)
 
     def committing(self, run_id: str, manifest_key: str, manifest: str) -> None:
         """Note that the manifest is about to be sent."""

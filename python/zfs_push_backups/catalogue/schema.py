@@ -34,6 +34,7 @@ TABLES: Final = (
   begin_record TEXT,
   manifest_key TEXT,
   manifest TEXT,
+  splice_refused TEXT,
   outcome TEXT,
   ended INTEGER,
   error TEXT,

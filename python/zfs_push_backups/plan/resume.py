@@ -5,16 +5,19 @@ flags, compression or part sizes, nor without the snapshots and the parent that 
 the saved run can have written mean that the state is not what happened, so it is begun anew. Every way that begins
 anew carries its reason in words.
 Rationale: the journal is a hint; the store decides what exists, the manifest what is committed. What the saved state
-can't know (that the prefix is still the same) the engine proves part by part.
+can't know (that the prefix is still the same) the engine proves: by its last part, made again from where the one
+before it ended, or part by part from the start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from zfs_push_backups.catalogue.records import SavedRun
+from zfs_push_backups.catalogue.records import Part, SavedRun
+
+LEAST_PARTS_TO_SPLICE: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,8 @@ class Present:
     """The facts of now. `snapshot` is the present name of the snapshot with the run's guid, None if it is gone.
 
     `base` says whether the run's base exists here (snapshot or bookmark), `parent` whether the backup it stands on is
-    committed in the store; both True for a full. `sent_since` is a backup of the same snapshot whose push began later.
+    committed in the store; both True for a full. `can_resume`: whether this zfs has `zfs send -t`. `sent_since` is a
+    backup of the same snapshot whose push began later.
     """
 
     recipients: frozenset[str]
@@ -32,6 +36,7 @@ class Present:
     flags: tuple[str, ...]
     zfs_kernel: str | None
     snapshot: str | None
+    can_resume: bool = False
     base: bool = True
     parent: bool = True
     sent_since: str | None = None
@@ -82,9 +87,14 @@ class Recommit:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """Prove and skip the first `stored` parts, then upload on."""
+    """Keep the first `stored` parts, then upload on.
+
+    `reread` says why the stream has to be read again from its start to prove them. None: `zfs send -t` can go on with
+    the last of them, which proves itself by coming out the same.
+    """
 
     stored: int
+    reread: str | None
     notes: tuple[str, ...] = ()
 
 
@@ -109,7 +119,8 @@ def resume(run: SavedRun, present: Present, asked: Asked, look: Look) -> Verdict
     reason = reason or next(_changes(run, present, asked), None)
     if reason is not None:
         return StartAnew(reason)
-    return GoOn(min(look.stored, len(run.parts)), tuple(_notes(run, present, look)))
+    stored = min(look.stored, len(run.parts))
+    return GoOn(stored, next(_whys(run, present, stored), None), tuple(_notes(run, look)))
 
 
 def _spoilt(run: SavedRun, present: Present, look: Look) -> str | None:
@@ -168,11 +179,29 @@ def _wishes(run: SavedRun, asked: Asked) -> Iterator[str]:
         yield f"the snapshot @{asked.snapshot} was asked for, and it is of @{run.snapshot}"
 
 
-def _notes(run: SavedRun, present: Present, look: Look) -> Iterator[str]:
+def _notes(run: SavedRun, look: Look) -> Iterator[str]:
     if look.stored < len(run.parts):
         yield f"{len(run.parts) - look.stored} parts are sent again: {look.problem or 'they are not there'}"
-    if run.zfs_kernel != present.zfs_kernel:
-        yield f"the zfs module was {run.zfs_kernel or 'unknown'} and is {present.zfs_kernel or 'unknown'} now"
+
+
+def _whys(run: SavedRun, present: Present, stored: int) -> Iterator[str]:
+    """What speaks against `zfs send -t`."""
+    if not present.can_resume:
+        yield "this zfs has no zfs send -t"
+    if run.splice_refused is not None:
+        yield f"zfs send -t could not go on with it: {run.splice_refused}"
+    if run.zfs_kernel is None or run.zfs_kernel != present.zfs_kernel:
+        was, now = run.zfs_kernel or "unknown", present.zfs_kernel or "unknown"
+        yield f"the zfs module was {was} and is {now} now, which may send other records"
+    if stored < LEAST_PARTS_TO_SPLICE:
+        yield f"{stored} parts are too few to go on with: one is to stand on, one to be made again"
+    elif run.begin_record is None or not _has_border(run.parts[stored - LEAST_PARTS_TO_SPLICE]):
+        yield "the run state does not say where its last part but one ends"
+
+
+def _has_border(part: Part) -> bool:
+    proof = part.get("proof")
+    return isinstance(proof, Mapping) and proof.get("border") is not None
 
 
 def _flags(flags: tuple[str, ...]) -> str:

@@ -14,8 +14,9 @@ from zfs_push_backups.errors import ResumeImpossible
 from zfs_push_backups.plan.history import History
 from zfs_push_backups.plan.levels import Kind, Pins, Wish, decide, floor
 from zfs_push_backups.plan.snapshots import Rule, by_name, choose, created_name
-from zfs_push_backups.run.push_stream import Shipment, send_dataset
+from zfs_push_backups.run.push_stream import Shipment
 from zfs_push_backups.run.results import PushResult
+from zfs_push_backups.run.send_dataset import send_dataset
 from zfs_push_backups.zfs import datasets, send, snapshots
 
 if TYPE_CHECKING:

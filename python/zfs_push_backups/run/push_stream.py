@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
 from zfs_push_backups.catalogue.records import SavedRun
+from zfs_push_backups.errors import ConfigurationError, ResumeImpossible, SourceFailed, StoreDamaged, StreamRefused
+from zfs_push_backups.plan.resume import LEAST_PARTS_TO_SPLICE
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.journal import RunJournal
 from zfs_push_backups.run.ledger import run_request
@@ -20,6 +22,8 @@ from zfs_push_backups.run.results import PushResult, add_requests
 from zfs_push_backups.zfs.send import SendProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zfs_push_backups.plan.history import Base
     from zfs_push_backups.plan.levels import Decision
     from zfs_push_backups.plan.snapshots import Point
@@ -51,22 +55,59 @@ class Shipment:
     resumption: Resumption | None = None
 
 
-def send_dataset(shipment: Shipment, session: Session, destination: Destination) -> PushResult:
-    """Send one stream and commit it."""
-    backup = backup_of(shipment, session, destination)
-    run = noted(shipment, session, destination)
-    request = push_request(destination, session, backup, run)
-    name = f"{shipment.facts.name}@{shipment.decision.target.name}"
-    session.reporter.step(f"sending {name}, level {shipment.decision.level}", dataset=shipment.facts.name)
-    with destination.saved.sending(run), SendProcess(session.zfs, shipment.arguments) as process:
-        job = engine.PushJob(request, b"", process.fileno())
-        process.close_pipe()
-        process.supervise(job.source_exited)
-        journal = RunJournal(destination.saved.runs, run.id, job)
-        done = run_job(session, job, label=name, total_bytes=shipment.estimated_bytes, journal=journal)
-        if said := process.said():
-            log.warning("%s was sent with exit status 0, but zfs send said: %s", name, said)
-    return result_of(shipment.task, shipment.facts.name, shipment.decision, done, destination)
+class StreamPush:
+    """One session of one run: from `zfs send` to the commit."""
+
+    def __init__(self, shipment: Shipment, session: Session, destination: Destination) -> None:
+        self.shipment = shipment
+        self.session = session
+        self.destination = destination
+        self.run = noted(shipment, session, destination)
+        self.proven_parts = 0
+
+    @property
+    def name(self) -> str:
+        """What is sent, for people."""
+        return f"{self.shipment.facts.name}@{self.shipment.decision.target.name}"
+
+    def send(self) -> PushResult:
+        """Send the whole stream and commit it; what is stored of it is proven on the way."""
+        return self._send(self.shipment.arguments, self._request())
+
+    def splice(self) -> PushResult:
+        """Have `zfs send -t` go on behind the last but one stored part; the last has to come out the same."""
+        arguments = ("send", "-t", splice_token(self.run, self.name))
+        request = self._request()
+        request["run"]["spliced_onto"] = self.run.begin_record
+        return self._send(arguments, request)
+
+    def _request(self) -> dict[str, Any]:
+        backup = backup_of(self.shipment, self.session, self.destination)
+        return push_request(self.destination, self.session, backup, self.run)
+
+    def _send(self, arguments: Sequence[str], request: dict[str, Any]) -> PushResult:
+        shipment, session, saved = self.shipment, self.session, self.destination.saved
+        session.reporter.step(f"sending {self.name}, level {shipment.decision.level}", dataset=shipment.facts.name)
+        with saved.sending(self.run), SendProcess(session.zfs, arguments) as process:
+            job = engine.PushJob(request, b"", process.fileno())
+            process.close_pipe()
+            process.supervise(job.source_exited)
+            journal = RunJournal(saved.runs, self.run.id, job)
+            try:
+                done = run_job(session, job, label=self.name, total_bytes=shipment.estimated_bytes, journal=journal)
+            finally:
+                self.proven_parts = journal.skipped
+            if said := process.said():
+                log.warning("%s was sent with exit status 0, but zfs send said: %s", self.name, said)
+        return result_of(shipment.task, shipment.facts.name, shipment.decision, done, self.destination)
+
+
+def splice_token(run: SavedRun, snapshot: str) -> str:
+    """What `zfs send -t` takes to go on one part before the end of what is stored."""
+    try:
+        return engine.resume_token(run.begin_record or "", run.parts[-LEAST_PARTS_TO_SPLICE], snapshot)
+    except (ConfigurationError, StoreDamaged, SourceFailed, StreamRefused) as error:
+        raise ResumeImpossible(f"the run state gives no resume token: {error.message}") from error
 
 
 def noted(shipment: Shipment, session: Session, destination: Destination) -> SavedRun:
@@ -198,7 +239,9 @@ def result_of(
         id=done["id"],
         manifest_key=done["manifest_key"],
         repository=done["repository"],
+        made=done["made"],
         stream_bytes=done["stream_bytes"],
+        read_bytes=done["read_bytes"],
         sealed_bytes=done["sealed_bytes"],
         parts=done["parts"],
         seconds=done["seconds"]["total"],

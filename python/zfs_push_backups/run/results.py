@@ -10,7 +10,11 @@ PushStatus = Literal["pushed", "up_to_date", "planned", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class PushResult:
-    """One dataset of a push. Sizes in bytes; `error` is set when `status` is `failed`."""
+    """One dataset of a push. Sizes in bytes; `error` is set when `status` is `failed`.
+
+    `made` is `zfs`, `stdin`, or `spliced` (from several runs of `zfs send`, joined at a proven place); `read_bytes` is
+    what was read of the stream in this run, less than `stream_bytes` only for a spliced one.
+    """
 
     task: str | None
     dataset: str
@@ -21,7 +25,9 @@ class PushResult:
     id: str | None = None
     manifest_key: str | None = None
     repository: str | None = None
+    made: str | None = None
     stream_bytes: int | None = None
+    read_bytes: int | None = None
     sealed_bytes: int | None = None
     parts: int | None = None
     estimated_bytes: int | None = None

@@ -33,11 +33,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Resumption:
-    """A run to go on with: its first `stored` parts are there. `decision` is what it sends, by present names."""
+    """A run to go on with: its first `stored` parts are there. `decision` is what it sends, by present names.
+
+    `reread` says why it is sent again from its start; None: from where the last but one of these parts ends.
+    """
 
     run: SavedRun
     stored: int
     decision: Decision
+    reread: str | None
 
 
 class Settlement:
@@ -72,7 +76,7 @@ class Settlement:
             if found is not None and not run.committing and found[1] is not None:
                 verdict = resume(run, found[0], self._asked(run), Look(stored=len(run.parts)))
                 if isinstance(verdict, GoOn):
-                    self.resumptions[run.dataset] = Resumption(run, verdict.stored, found[1])
+                    self.resumptions[run.dataset] = Resumption(run, verdict.stored, found[1], verdict.reread)
 
     def _apply(self, ledger: Ledger, run: SavedRun, verdict: Verdict, decision: Decision | None) -> None:
         if isinstance(verdict, Done):
@@ -83,8 +87,8 @@ class Settlement:
         elif isinstance(verdict, GoOn) and decision is not None:
             for note in verdict.notes:
                 log.warning("%s: %s", run.dataset, note)
-            self.resumptions[run.dataset] = Resumption(run, verdict.stored, decision)
-            tell(ledger, run, verdict.stored)
+            self.resumptions[run.dataset] = Resumption(run, verdict.stored, decision, verdict.reread)
+            tell(ledger, run, verdict)
         else:
             ledger.abandon(run, verdict.reason if isinstance(verdict, StartAnew) else "its snapshot is gone")
 
@@ -142,6 +146,7 @@ class Settlement:
             raw=raw,
             flags=send.flags_for(capabilities, raw=raw),
             zfs_kernel=capabilities.kernel,
+            can_resume=capabilities.send_resume,
             snapshot=None if target is None else target.name,
             base=run.base_guid is None or base is not None,
             parent=run.parent_id is None or parent is not None,
@@ -202,11 +207,14 @@ def unchanged(run: SavedRun, *, parent: Backup | None, here: bool) -> Present:
     )
 
 
-def tell(ledger: Ledger, run: SavedRun, stored: int) -> None:
+def tell(ledger: Ledger, run: SavedRun, verdict: GoOn) -> None:
     """Say where a run goes on."""
-    stored_bytes = sum(int(part["sealed_length"]) for part in run.parts[:stored])
-    ledger.session.reporter.step(
-        f"{run.name}: existing state found: {stored} parts, {human_bytes(stored_bytes)} stored,"
-        f" going on at part {stored}",
+    stored_bytes = sum(int(part["sealed_length"]) for part in run.parts[: verdict.stored])
+    step = ledger.session.reporter.step
+    step(
+        f"{run.name}: existing state found: {verdict.stored} parts, {human_bytes(stored_bytes)} stored,"
+        f" going on at part {verdict.stored}",
         dataset=run.dataset,
     )
+    if verdict.reread is not None and verdict.stored:
+        step(f"{run.name}: the stream is read again from its start: {verdict.reread}", dataset=run.dataset)

@@ -31,6 +31,12 @@ pub(crate) fn new_backup_id(py: Python<'_>, level: u32, snapshot_guid: &str) -> 
     engine::new_backup_id(level, snapshot_guid).or_raise(py)
 }
 
+/// What `zfs send -t` takes to go on with an interrupted stream; the request is JSON.
+#[pyfunction]
+pub(crate) fn resume_token(py: Python<'_>, request: &str) -> PyResult<String> {
+    engine::request::parse(request).and_then(|request| engine::resume_token(&request)).or_raise(py)
+}
+
 /// From now on each of these signals cancels every running job, without waiting for the interpreter.
 #[pyfunction]
 #[allow(clippy::needless_pass_by_value, reason = "pyo3 makes the list, so nobody else has it")]

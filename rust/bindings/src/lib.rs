@@ -33,6 +33,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::generate_identity, module)?)?;
     module.add_function(wrap_pyfunction!(functions::check_recipients, module)?)?;
     module.add_function(wrap_pyfunction!(functions::new_backup_id, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::resume_token, module)?)?;
     module.add_function(wrap_pyfunction!(functions::cancel_jobs_on_signals, module)?)?;
     module.add("ERROR_CODES", PyTuple::new(py, engine::ERROR_CODES)?)?;
     module.add("BUILD_INFO", build_info(py)?)?;

@@ -34,7 +34,7 @@ pub use push::{SourceExit, SourceExitSender};
 pub use streams::StreamWork;
 
 use push::PushInput;
-use request::{PushRequest, RestoreRequest, StoreRequest};
+use request::{PushRequest, RestoreRequest, StoreRequest, TokenRequest};
 use store_choice::StoreChoice;
 
 /// Threads that wait for the network; sealing and opening have a pool of their own.
@@ -112,6 +112,16 @@ pub fn parse_begin(head: &[u8]) -> Result<Value, EngineError> {
 /// `engine.bad_request` for a guid that is no decimal number; `format.random`.
 pub fn new_backup_id(level: u32, snapshot_guid: &str) -> Result<String, EngineError> {
     Ok(push::new_id(level, snapshot_guid)?.to_string())
+}
+
+/// What `zfs send -t` takes to go on with an interrupted stream one part before the end of what is stored; a push whose
+/// request says `spliced_onto` takes what it sends.
+///
+/// # Errors
+/// `engine.bad_request` where that part ends at no place to go on at, or the snapshot's name is none; `stream.*` and
+/// `format.*` for a damaged BEGIN record.
+pub fn resume_token(request: &TokenRequest) -> Result<String, EngineError> {
+    push::resume_token(request)
 }
 
 /// Checks recipients and gives each in its one spelling.

@@ -88,6 +88,23 @@ pub struct RunRequest {
     /// Parts that are stored, from number 0 without a gap. Their bytes are proven against the stream, not sent again.
     #[serde(default)]
     pub stored: Vec<JournaledPart>,
+    /// The BEGIN record of the stream in hex, if the source yields what `zfs send -t` sends for the token of
+    /// [`crate::resume_token`]; absent: the source yields the whole stream.
+    #[serde(default)]
+    pub spliced_onto: Option<String>,
+}
+
+/// Where an interrupted stream is to be gone on with: one part before the end of what is stored, since that part must
+/// come out the same before anything is added.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// The stream's BEGIN record as journaled, in hex.
+    pub begin_record: String,
+    /// The last but one of the stored parts.
+    pub part: JournaledPart,
+    /// The snapshot's present name, `pool/dataset@snapshot`.
+    pub snapshot: String,
 }
 
 /// Names one beginning of a run.
@@ -116,6 +133,8 @@ pub struct PartProof {
     pub border: Option<PartBorder>,
     /// BLAKE3 of the OBJECT record that announced the border's object, without the record's own checksum.
     pub announcement: Option<format::Blake3Hash>,
+    /// Records of the stream up to the part's end, by type number.
+    pub records: [u64; sendstream::RecordKind::ALL.len()],
 }
 
 /// A place where `zfs send -t` could go on.
@@ -134,6 +153,15 @@ pub enum PartBorder {
         /// The object announced.
         object: u64,
     },
+}
+
+impl From<PartBorder> for sendstream::Border {
+    fn from(border: PartBorder) -> Self {
+        match border {
+            PartBorder::AfterWrite { object, end_offset } => Self::AfterWrite { object, end_offset },
+            PartBorder::BeforeObject { object } => Self::BeforeObject { object },
+        }
+    }
 }
 
 impl From<sendstream::Border> for PartBorder {

@@ -24,7 +24,30 @@ impl RecordCounts {
         self.0.iter().sum()
     }
 
-    pub(crate) fn count(&mut self, kind: RecordKind) {
+    /// The counts as numbers, in the order of the type numbers, for whoever keeps them.
+    #[must_use]
+    pub fn to_array(self) -> [u64; RecordKind::ALL.len()] {
+        self.0
+    }
+
+    /// Takes back what [`RecordCounts::to_array`] gave.
+    #[must_use]
+    pub fn from_array(counts: [u64; RecordKind::ALL.len()]) -> Self {
+        Self(counts)
+    }
+
+    /// The counts of two stretches of a stream together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let mut sum = self;
+        for (kind, count) in other.iter() {
+            sum.0[kind as usize] = sum.0[kind as usize].saturating_add(count);
+        }
+        sum
+    }
+
+    /// Counts one record.
+    pub fn count(&mut self, kind: RecordKind) {
         self.0[kind as usize] += 1;
     }
 }

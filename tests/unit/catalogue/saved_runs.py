@@ -59,5 +59,11 @@ def part(number: int, attempt: str = "aff5025d") -> dict[str, Any]:
         "sealed_length": length + 16600,
         "blake3": f"{number:064x}",
         "store_checksum": {"algorithm": "crc64nvme", "type": "full_object", "value": "AAAAAAAAAAA="},
-        "proof": {"blake3": "00" * 32, "end_checksum": "1:2:3:4", "border": None, "announcement": None},
+        "proof": {
+            "blake3": "00" * 32,
+            "end_checksum": "1:2:3:4",
+            "border": {"after_write": {"object": 8, "end_offset": (number + 1) * length}},
+            "announcement": "11" * 32,
+            "records": [1, 1, 0, 512 * (number + 1), 0, 0, 0, 0, 0, 0, 0],
+        },
     }

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from unit.catalogue.saved_runs import RUN, part
+from zfs_push_backups.catalogue.records import SavedRun
 from zfs_push_backups.plan.resume import Asked, Done, GoOn, Look, Present, Recommit, StartAnew, resume
 
 INCREMENTAL = replace(RUN, level=1, parent_id="20261120T010203Z-0-1-0f1e2d3c4b5a", base="@old", base_guid=7)
-STORED = replace(INCREMENTAL, parts=(part(0), part(1), part(2)))
+STORED = replace(INCREMENTAL, begin_record="00" * 312, parts=(part(0), part(1), part(2)))
 COMMITTING = replace(STORED, manifest_key="manifests/x.json", manifest="{}\n")
 NOW = Present(
     recipients=frozenset(RUN.recipients),
@@ -19,29 +20,55 @@ NOW = Present(
     flags=RUN.flags,
     zfs_kernel="2.1.11",
     snapshot="daily",
+    can_resume=True,
 )
 USUAL = Asked()
 ALL = Look(stored=3)
 
 
 def test_nothing_changed_goes_on_behind_what_is_stored() -> None:
-    assert resume(STORED, NOW, USUAL, ALL) == GoOn(3)
-    assert resume(RUN, NOW, USUAL, Look()) == GoOn(0)
-    assert resume(STORED, NOW, Asked(level=1, snapshot="daily"), ALL) == GoOn(3)
+    assert resume(STORED, NOW, USUAL, ALL) == GoOn(3, None)
+    verdict = resume(RUN, NOW, USUAL, Look())
+    assert isinstance(verdict, GoOn)
+    assert verdict.stored == 0
+    assert resume(STORED, NOW, Asked(level=1, snapshot="daily"), ALL) == GoOn(3, None)
 
 
 def test_no_more_is_skipped_than_the_state_can_prove() -> None:
-    assert resume(STORED, NOW, USUAL, Look(stored=9)) == GoOn(3)
+    assert resume(STORED, NOW, USUAL, Look(stored=9)) == GoOn(3, None)
 
 
 def test_what_is_missing_in_the_store_is_sent_again_and_said() -> None:
     verdict = resume(STORED, NOW, USUAL, Look(stored=1, problem="part 1 has another length"))
-    assert verdict == GoOn(1, ("2 parts are sent again: part 1 has another length",))
+    few = "1 parts are too few to go on with: one is to stand on, one to be made again"
+    assert verdict == GoOn(1, few, ("2 parts are sent again: part 1 has another length",))
 
 
-def test_another_kernel_module_is_only_noted() -> None:
-    verdict = resume(STORED, replace(NOW, zfs_kernel=None), USUAL, ALL)
-    assert verdict == GoOn(3, ("the zfs module was 2.1.11 and is unknown now",))
+def unproven(number: int) -> dict[str, Any]:
+    return {**part(number), "proof": {**part(number)["proof"], "border": None}}
+
+
+@pytest.mark.parametrize(
+    ("run", "now", "why"),
+    [
+        (STORED, replace(NOW, zfs_kernel=None), "the zfs module was 2.1.11 and is unknown now"),
+        (STORED, replace(NOW, zfs_kernel="2.3.2"), "the zfs module was 2.1.11 and is 2.3.2 now"),
+        (replace(STORED, zfs_kernel=None), replace(NOW, zfs_kernel=None), "was unknown and is unknown now"),
+        (STORED, replace(NOW, can_resume=False), "no zfs send -t"),
+        (replace(STORED, splice_refused="another FREE"), NOW, "could not go on with it: another FREE"),
+        (replace(STORED, begin_record=None), NOW, "does not say where"),
+        (replace(STORED, parts=(part(0), unproven(1), part(2))), NOW, "does not say where"),
+    ],
+)
+def test_what_zfs_send_can_t_be_trusted_to_go_on_with_is_read_again(run: SavedRun, now: Present, why: str) -> None:
+    verdict = resume(run, now, USUAL, ALL)
+    assert isinstance(verdict, GoOn)
+    assert verdict.stored == 3
+    assert why in str(verdict.reread)
+
+
+def test_the_last_part_needs_no_border_the_one_before_it_does() -> None:
+    assert resume(replace(STORED, parts=(part(0), part(1), unproven(2))), NOW, USUAL, ALL) == GoOn(3, None)
 
 
 CHANGES: list[tuple[dict[str, Any], str]] = [

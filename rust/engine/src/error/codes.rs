@@ -19,6 +19,7 @@ pub const ERROR_CODES: &[&str] = &[
     "engine.source_failed",
     "engine.source_read",
     "engine.source_stalled",
+    "engine.splice_refused",
     "engine.wrong_stream",
     "format.ambiguous_backup",
     "format.ambiguous_parent",

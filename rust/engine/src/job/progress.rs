@@ -15,6 +15,7 @@ const TOTAL_UNKNOWN: u64 = u64::MAX;
 pub struct ProgressCounters {
     stage: Mutex<&'static str>,
     stream_bytes: AtomicU64,
+    read_bytes: AtomicU64,
     sealed_bytes: AtomicU64,
     stored_bytes: AtomicU64,
     parts_stored: AtomicU64,
@@ -46,6 +47,7 @@ impl Default for ProgressCounters {
         Self {
             stage: Mutex::new("starting"),
             stream_bytes: AtomicU64::default(),
+            read_bytes: AtomicU64::default(),
             sealed_bytes: AtomicU64::default(),
             stored_bytes: AtomicU64::default(),
             parts_stored: AtomicU64::default(),
@@ -64,6 +66,17 @@ impl ProgressCounters {
     /// Counts bytes of the send stream.
     pub fn add_stream_bytes(&self, bytes: u64) {
         self.stream_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Counts bytes that the source yielded; where a stream is gone on with, those are fewer than the stream's.
+    pub fn add_read_bytes(&self, bytes: u64) {
+        self.read_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Bytes that the source yielded so far.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Relaxed)
     }
 
     /// Counts sealed bytes.

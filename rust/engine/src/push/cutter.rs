@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use sealing::{PartSeal, Recipients};
-use sendstream::{Border, HEADER_BYTES, Record, Sink};
+use sendstream::{Border, HEADER_BYTES, Record, Sink, SpliceSink};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::part_size::PartSizeRule;
 use super::piece::{PartEnd, PieceFill, PlainPiece};
 use super::proof::{Proving, StoredParts};
+use super::splicing::Beginning;
 use crate::buffers::{Buffer, BufferPool};
 use crate::error::EngineError;
 
@@ -52,6 +53,8 @@ pub(crate) struct Cutting {
     pub(crate) prove: bool,
     /// What is stored already: proven, not sealed again.
     pub(crate) stored: StoredParts,
+    /// What lies before the first record, if it is a stream's rest that comes.
+    pub(crate) behind: Option<Beginning>,
 }
 
 /// The stream's [`Sink`]: every byte goes into exactly one part.
@@ -62,6 +65,8 @@ pub(crate) struct Cutter {
     next_number: u32,
     position: u64,
     part: Option<OpenPart>,
+    /// What the first record has to be compared with.
+    behind: Option<Beginning>,
 }
 
 struct OpenPart {
@@ -78,9 +83,29 @@ enum Body {
 }
 
 impl Cutter {
-    pub(crate) fn new(line: PieceLine, cutting: Cutting) -> Self {
-        let proving = cutting.prove.then(Proving::default);
-        Self { line, cutting, proving, next_number: 0, position: 0, part: None }
+    /// # Errors
+    /// `engine.bad_request` to go on behind parts that nothing proves.
+    pub(crate) fn new(line: PieceLine, mut cutting: Cutting) -> Result<Self, EngineError> {
+        let behind = cutting.behind.take();
+        let mut cutter = Self {
+            proving: cutting.prove.then(Proving::default),
+            line,
+            cutting,
+            next_number: 0,
+            position: 0,
+            part: None,
+            behind: None,
+        };
+        if let Some(beginning) = behind {
+            if cutter.proving.is_none() {
+                return Err(EngineError::bad_request("only a run that keeps state can be spliced"));
+            }
+            cutter.proving = Some(Proving::behind(&beginning));
+            cutter.next_number = beginning.parts;
+            cutter.position = beginning.saved.position;
+            cutter.behind = Some(beginning);
+        }
+        Ok(cutter)
     }
 
     /// Ends the last part, once the stream was read to its end.
@@ -143,6 +168,11 @@ impl Sink for Cutter {
         header: &[u8; HEADER_BYTES],
         border_before: Option<Border>,
     ) -> Result<(), EngineError> {
+        if let Some(beginning) = self.behind.take() {
+            let border = beginning.saved.border;
+            let repeated = self.proving.as_ref().and_then(|proving| proving.announcement(border));
+            beginning.check_announcement(repeated)?;
+        }
         if let (Some(_), Some(part)) = (border_before, &self.part) {
             let record_bytes = HEADER_BYTES as u64 + record.payload_len;
             if !self.cutting.rule.fits(part.number.into(), self.position - part.offset, record_bytes) {
@@ -160,6 +190,22 @@ impl Sink for Cutter {
             proving.payload(bytes);
         }
         self.put(bytes)
+    }
+}
+
+impl SpliceSink for Cutter {
+    fn dropped(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) -> Result<(), EngineError> {
+        if let Some(proving) = &mut self.proving {
+            proving.repeated(record, header);
+        }
+        Ok(())
+    }
+
+    fn dropped_payload(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        if let Some(proving) = &mut self.proving {
+            proving.repeated_payload(bytes);
+        }
+        Ok(())
     }
 }
 

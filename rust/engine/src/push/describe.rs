@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use format::{
-    BackupId, BackupKeys, DatasetType, EndChecksum, Manifest, Meta, MetaObject, Nonce, Parent, Part,
+    BackupId, BackupKeys, DatasetType, EndChecksum, Made, Manifest, Meta, MetaObject, Nonce, Parent, Part,
     Property, PropertySource, Repository, SendInfo, Timestamp, Tool, ZfsVersions,
 };
 use sealing::Recipients;
@@ -77,6 +77,8 @@ pub(crate) fn manifest(
     parts: Vec<Part>,
 ) -> Result<Manifest, EngineError> {
     let backup = &request.backup;
+    let spliced = request.run.as_ref().is_some_and(|run| run.spliced_onto.is_some());
+    let made = if spliced { Made::Spliced } else { backup.made };
     let manifest = Manifest {
         format: format::FORMAT,
         requires: Vec::new(),
@@ -95,7 +97,7 @@ pub(crate) fn manifest(
         committed: now()?,
         level: backup.level,
         parent: parent(request)?,
-        send: SendInfo { flags: backup.flags.clone(), raw: backup.raw, made: backup.made },
+        send: SendInfo { flags: backup.flags.clone(), raw: backup.raw, made },
         recipients: draft.recipients.canonical(),
         compression: request.compression,
         tree_group: backup.tree_group.as_deref().map(str::parse).transpose()?,

@@ -14,6 +14,7 @@ mod proof;
 mod reader;
 mod sealer;
 mod source_exit;
+mod splicing;
 mod throttle;
 mod upload;
 
@@ -30,6 +31,7 @@ pub use source_exit::{SourceExit, SourceExitSender};
 
 pub(crate) use describe::{begin as begin_json, new_id, store_checksum};
 pub(crate) use source_exit::{SourceExitReceiver, channel as source_exit_channel};
+pub(crate) use splicing::token as resume_token;
 
 use self::commit::{Draft, Marker};
 use self::pipeline::Pipeline;
@@ -70,13 +72,13 @@ pub(crate) async fn run(
     context.progress.set_requests(store.requests().total());
     tracing::info!(id = %manifest.id, parts = manifest.parts.len(), stream_bytes = manifest.stream_length, "committed");
     let skipped = request.run.as_ref().map_or(0, |run| run.stored.len());
-    report(&manifest, store.as_ref(), skipped, started.elapsed())
+    report(&manifest, store.as_ref(), (skipped, context.progress.read_bytes()), started.elapsed())
 }
 
 fn report(
     manifest: &Manifest,
     store: &dyn ObjectStore,
-    skipped: usize,
+    (skipped, read_bytes): (usize, u64),
     took: Duration,
 ) -> Result<Value, EngineError> {
     Ok(json!({
@@ -87,6 +89,8 @@ fn report(
         "sealed_bytes": manifest.parts.iter().map(|part| part.sealed_length).sum::<u64>(),
         "parts": manifest.parts.len(),
         "skipped_parts": skipped,
+        "read_bytes": read_bytes,
+        "made": manifest.send.made,
         "seconds": { "total": took.as_secs_f64() },
         "requests": store.requests(),
     }))

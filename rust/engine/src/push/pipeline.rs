@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::cutter::{Cutter, Cutting, PieceLine};
 use super::part_size::PartSizeRule;
 use super::proof::StoredParts;
-use super::reader::{Silence, Source};
+use super::reader::{Parser, Silence, Source};
 use super::sealer::{SealResult, Sealer};
+use super::splicing::Beginning;
 use super::throttle::Throttle;
 use crate::buffers::{BufferPool, Layout};
 use crate::error::EngineError;
@@ -57,12 +58,15 @@ impl Pipeline {
             silence: Silence::new(request.source_warning_seconds, request.source_stall_seconds),
         };
         let stored = request.run.as_ref().map_or_else(Vec::new, |run| run.stored.clone());
+        let behind = request.run.as_ref().map(Beginning::of).transpose()?.flatten();
+        let unread = behind.as_ref().map_or(0, |beginning| beginning.parts as usize);
         let cutting = Cutting {
             recipients,
             rule: PartSizeRule::new(request.part_size_bytes, request.estimated_stream_bytes),
             compress: request.compression != Compression::None,
             prove: request.run.as_ref().is_some_and(|run| run.resumable),
-            stored: StoredParts::new(stored, context.clone())?,
+            stored: StoredParts::new(stored, unread, context.clone())?,
+            behind,
         };
         let reading = Reading { source, line, cutting, context: context.clone() };
         let (begin_out, begin) = oneshot::channel();
@@ -126,14 +130,19 @@ struct Reading {
 
 impl Reading {
     fn run(mut self, begun: oneshot::Sender<Begin>) -> Result<StreamSummary, EngineError> {
-        let begin = self.source.read_begin(&self.line)?;
-        if self.cutting.prove {
+        let behind = self.cutting.behind.clone();
+        let parser = Parser::new(behind.as_ref());
+        let begin = self.source.read_begin(behind.as_ref(), &self.line)?;
+        if let Some(beginning) = &behind {
+            self.context.progress.add_stream_bytes(beginning.saved.position);
+            (0..beginning.parts).for_each(|_| self.context.progress.add_part());
+        } else if self.cutting.prove {
             self.context.note(json!({ "kind": "begin", "record": hex(&self.source.head) }));
         }
         // Nobody waiting means that the job is over; the next take of a buffer will say so.
         let _ = begun.send(begin);
-        let cutter = Cutter::new(self.line.clone(), self.cutting);
-        self.source.read_all(cutter, &self.line, &self.context)
+        let cutter = Cutter::new(self.line.clone(), self.cutting)?;
+        self.source.read_all(parser, cutter, &self.line, &self.context)
     }
 }
 

@@ -3,10 +3,11 @@
 
 use format::{Blake3Hash, EndChecksum};
 use sealing::Digest;
-use sendstream::{Border, HEADER_BYTES, Record, RecordKind};
+use sendstream::{Border, HEADER_BYTES, Record, RecordCounts, RecordKind};
 use serde_json::json;
 
 use super::piece::PartEnd;
+use super::splicing::Beginning;
 use crate::error::EngineError;
 use crate::job::JobContext;
 use crate::request::{JournaledPart, PartProof};
@@ -20,6 +21,7 @@ pub(crate) struct Proving {
     part: Digest,
     announced: Option<Announcement>,
     in_announcement: bool,
+    records: RecordCounts,
 }
 
 /// The latest OBJECT record.
@@ -29,9 +31,35 @@ struct Announcement {
 }
 
 impl Proving {
+    /// Behind a border: counts go on, and the object in hand is announced once more before anything else.
+    pub(crate) fn behind(beginning: &Beginning) -> Self {
+        Self { records: beginning.records, ..Self::default() }
+    }
+
+    /// The header of a record that the beginning has already.
+    pub(crate) fn repeated(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) {
+        self.announce(record, header);
+    }
+
+    /// Bytes of such a record's payload.
+    pub(crate) fn repeated_payload(&mut self, bytes: &[u8]) {
+        self.announcement_payload(bytes);
+    }
+
     /// A record's header, which belongs to the part in hand.
     pub(crate) fn record(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) {
         self.part.update(header);
+        self.records.count(record.kind);
+        self.announce(record, header);
+    }
+
+    /// Bytes of the latest record's payload.
+    pub(crate) fn payload(&mut self, bytes: &[u8]) {
+        self.part.update(bytes);
+        self.announcement_payload(bytes);
+    }
+
+    fn announce(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) {
         self.in_announcement = record.kind == RecordKind::Object;
         if let (true, Some(object)) = (self.in_announcement, record.object) {
             let mut digest = Digest::new();
@@ -40,9 +68,7 @@ impl Proving {
         }
     }
 
-    /// Bytes of the latest record's payload.
-    pub(crate) fn payload(&mut self, bytes: &[u8]) {
-        self.part.update(bytes);
+    fn announcement_payload(&mut self, bytes: &[u8]) {
         if let (true, Some(announced)) = (self.in_announcement, &mut self.announced) {
             announced.digest.update(bytes);
         }
@@ -56,10 +82,12 @@ impl Proving {
             end_checksum: EndChecksum(end_checksum),
             border: border.map(Into::into),
             announcement: border.and_then(|border| self.announcement(border)),
+            records: self.records.to_array(),
         }
     }
 
-    fn announcement(&self, border: Border) -> Option<Blake3Hash> {
+    /// BLAKE3 of the OBJECT record behind which the border lies.
+    pub(crate) fn announcement(&self, border: Border) -> Option<Blake3Hash> {
         let Border::AfterWrite { object, .. } = border else { return None };
         let announced = self.announced.as_ref().filter(|announced| announced.object == object)?;
         Some(Blake3Hash::from_bytes(announced.digest.bytes()))
@@ -76,7 +104,13 @@ pub(crate) struct StoredParts {
 impl StoredParts {
     /// # Errors
     /// `engine.bad_request` unless they are numbered from 0 without a gap and lie one behind the other.
-    pub(crate) fn new(parts: Vec<JournaledPart>, context: JobContext) -> Result<Self, EngineError> {
+    ///
+    /// The first `before` of them are not read again.
+    pub(crate) fn new(
+        parts: Vec<JournaledPart>,
+        before: usize,
+        context: JobContext,
+    ) -> Result<Self, EngineError> {
         let mut offset = 0;
         for (number, JournaledPart { part, .. }) in parts.iter().enumerate() {
             if usize::try_from(part.number).ok() != Some(number) || part.stream_offset != offset {
@@ -85,7 +119,7 @@ impl StoredParts {
             }
             offset = offset.saturating_add(part.stream_length);
         }
-        Ok(Self { parts, proven: 0, context })
+        Ok(Self { parts, proven: before, context })
     }
 
     /// Whether a part needs no upload.

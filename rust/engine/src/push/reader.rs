@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sendstream::{Begin, HEADER_BYTES, ScanError, Scanner, StreamError, StreamSummary};
 
 use super::cutter::{Cutter, PieceLine};
+use super::splicing::{Beginning, Splice};
 use super::throttle::Throttle;
 use crate::error::EngineError;
 use crate::job::JobContext;
@@ -81,8 +82,13 @@ impl Silence {
 }
 
 impl Source {
-    /// Reads the 312 bytes of BEGIN (they stay in `head` for [`Source::read_all`]) and says what stream it is.
-    pub(crate) fn read_begin(&mut self, line: &PieceLine) -> Result<Begin, EngineError> {
+    /// Reads the 312 bytes of BEGIN (they stay in `head` for [`Source::read_all`]) and says what stream it is, or is
+    /// the rest of.
+    pub(crate) fn read_begin(
+        &mut self,
+        behind: Option<&Beginning>,
+        line: &PieceLine,
+    ) -> Result<Begin, EngineError> {
         let mut scratch = [0; HEADER_BYTES];
         while self.head.len() < HEADER_BYTES {
             let missing = HEADER_BYTES - self.head.len();
@@ -92,6 +98,9 @@ impl Source {
                 count => self.head.extend_from_slice(&scratch[..count]),
             }
         }
+        if let Some(beginning) = behind {
+            return Ok(beginning.saved.begin.clone());
+        }
         let begin = Begin::parse(&self.head)?;
         begin.refuse_unsupported()?;
         Ok(begin)
@@ -100,14 +109,15 @@ impl Source {
     /// Reads to the end of the source; every byte has been checked and handed to the cutter then.
     pub(crate) fn read_all(
         mut self,
+        mut parser: Parser,
         mut cutter: Cutter,
         line: &PieceLine,
         context: &JobContext,
     ) -> Result<StreamSummary, EngineError> {
-        let mut scanner = Scanner::new();
         let head = std::mem::take(&mut self.head);
+        context.progress.add_read_bytes(head.len() as u64);
         self.silence.read_bytes += head.len() as u64;
-        feed(&mut scanner, &head, &mut cutter)?;
+        parser.feed(&head, &mut cutter)?;
         let mut scratch = vec![0; READ_BYTES];
         loop {
             let most = self.throttle.most_bytes(READ_BYTES);
@@ -115,12 +125,13 @@ impl Source {
             if count == 0 {
                 break;
             }
-            feed(&mut scanner, &scratch[..count], &mut cutter)?;
+            context.progress.add_read_bytes(count as u64);
+            parser.feed(&scratch[..count], &mut cutter)?;
             context.progress.add_stream_bytes(count as u64);
             self.silence.read_bytes += count as u64;
             self.throttle.spend(count, line)?;
         }
-        let summary = scanner.finish()?;
+        let summary = parser.finish()?;
         cutter.finish(summary.end_checksum)?;
         Ok(summary)
     }
@@ -153,11 +164,36 @@ impl Source {
     }
 }
 
-fn feed(scanner: &mut Scanner, bytes: &[u8], cutter: &mut Cutter) -> Result<(), EngineError> {
-    scanner.feed(bytes, cutter).map_err(|error| match error {
-        ScanError::Stream(error) => error.into(),
-        ScanError::Sink(error) => error,
-    })
+/// Understands what the source sends: a stream, or what makes the rest of one.
+pub(crate) enum Parser {
+    Whole(Box<Scanner>),
+    Rest(Box<Splice>),
+}
+
+impl Parser {
+    pub(crate) fn new(behind: Option<&Beginning>) -> Self {
+        match behind {
+            None => Self::Whole(Box::default()),
+            Some(beginning) => Self::Rest(Box::new(Splice::new(beginning))),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], cutter: &mut Cutter) -> Result<(), EngineError> {
+        match self {
+            Self::Rest(splice) => splice.feed(bytes, cutter),
+            Self::Whole(scanner) => scanner.feed(bytes, cutter).map_err(|error| match error {
+                ScanError::Stream(error) => error.into(),
+                ScanError::Sink(error) => error,
+            }),
+        }
+    }
+
+    fn finish(self) -> Result<StreamSummary, EngineError> {
+        match self {
+            Self::Whole(scanner) => Ok(scanner.finish()?),
+            Self::Rest(splice) => splice.finish(),
+        }
+    }
 }
 
 fn empty_source() -> EngineError {

@@ -7,3 +7,4 @@ mod refusals;
 mod resume;
 mod rooms;
 mod round_trip;
+mod splicing;

@@ -1,118 +1,15 @@
 //! A run that keeps state: stopped anywhere, gone on with, committed once, and swept where it is given up.
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use engine::request::{PushRequest, parse};
-use engine::{EngineError, PushHandle, SourceExit};
+use engine::SourceExit;
+use engine::request::parse;
 use serde_json::{Value, json};
 
-use crate::rooms::stream::{TO_GUID, compressible, incompressible};
+use crate::rooms::kept::{Kept, PART_BYTES, SECOND_SESSION, restored_is};
+use crate::rooms::stream::{compressible, incompressible};
 use crate::rooms::{Room, file_of};
-
-const PART_BYTES: usize = 1 << 20;
-const FIRST_SESSION: &str = "00112233445566778899aabbccddeeff";
-const SECOND_SESSION: &str = "ffeeddccbbaa99887766554433221100";
-
-/// What a caller keeps of one run.
-struct Kept {
-    id: String,
-    sessions: Vec<&'static str>,
-    entries: Vec<Value>,
-}
-
-impl Kept {
-    fn new() -> Self {
-        let id = engine::new_backup_id(0, &TO_GUID.to_string()).unwrap();
-        Self { id, sessions: vec![FIRST_SESSION], entries: Vec::new() }
-    }
-
-    fn parts(&self) -> Vec<Value> {
-        let mut parts: Vec<Value> = self.of_kind("part").cloned().collect();
-        for part in &mut parts {
-            part.as_object_mut().unwrap().remove("kind");
-        }
-        parts.sort_by_key(|part| part["number"].as_u64());
-        parts
-    }
-
-    /// How many parts from the first on are journaled without a gap; uploads end in any order.
-    fn gap_free(&self) -> usize {
-        self.parts().iter().zip(0_u64..).take_while(|(part, number)| part["number"] == *number).count()
-    }
-
-    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
-        self.entries.iter().filter(move |entry| entry["kind"] == kind)
-    }
-
-    fn place(&self) -> Value {
-        json!({ "id": self.id, "source": "nas-1a2b3c4d", "dataset": "tank/data", "sessions": self.sessions })
-    }
-
-    fn look(&self, room: &Room) -> Value {
-        let mut look = self.place();
-        look["parts"] = self.parts().into();
-        room.ask(&json!({ "resume_look": look })).unwrap()
-    }
-
-    fn request(&self, room: &Room, stored: usize) -> PushRequest {
-        let mut request = room.push_request();
-        request["part_size_bytes"] = PART_BYTES.into();
-        request["run"] = json!({ "id": self.id, "sessions": self.sessions, "resumable": true,
-            "stored": self.parts()[..stored] });
-        parse(&request.to_string()).unwrap()
-    }
-
-    /// Waits for the end, keeping the journal; what is kept counts as durable at once unless told otherwise.
-    fn finish(&mut self, push: &PushHandle, durable: bool) -> Result<Value, EngineError> {
-        let mut drained = 0;
-        loop {
-            let outcome = push.job.wait_timeout(Duration::from_secs(1));
-            let entries = push.job.drain_journal();
-            drained += entries.len() as u64;
-            self.entries.extend(entries);
-            if durable {
-                push.job.journal_written(drained);
-            }
-            if let Some(outcome) = outcome {
-                return outcome;
-            }
-        }
-    }
-
-    fn push(&mut self, room: &Room, stored: usize, bytes: &[u8]) -> Result<Value, EngineError> {
-        let source = file_of(room.folder.path(), bytes);
-        let push = engine::start_push(self.request(room, stored), Vec::new(), source);
-        push.source.send(SourceExit::Success);
-        self.finish(&push, true)
-    }
-
-    /// Stops the push once `parts` of its parts are journaled.
-    fn push_and_stop(&mut self, room: &Room, bytes: &[u8], parts: usize) {
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        let push = engine::start_push(self.request(room, 0), Vec::new(), OwnedFd::from(reader));
-        let until = PART_BYTES * (parts + 1) + PART_BYTES / 2;
-        writer.write_all(&bytes[..until]).unwrap();
-        let mut drained = 0;
-        while self.gap_free() < parts {
-            let _ = push.job.wait_timeout(Duration::from_millis(50));
-            let entries = push.job.drain_journal();
-            drained += entries.len() as u64;
-            self.entries.extend(entries);
-            push.job.journal_written(drained);
-        }
-        push.job.cancel("the test stops it");
-        assert!(self.finish(&push, true).unwrap_err().is_cancelled());
-    }
-}
-
-fn restored_is(room: &Room, report: &Value, bytes: &[u8]) {
-    let (_, restored) = room.restore(report["manifest_key"].as_str().unwrap()).unwrap();
-    assert!(restored == bytes, "what comes back is not what was sent");
-    assert_eq!(room.ask(&json!({ "list": {} })).unwrap()["backups"].as_array().unwrap().len(), 1);
-    assert!(!room.objects().iter().any(|key| key.starts_with("runs/")), "{:?}", room.objects());
-}
 
 #[test]
 fn a_stopped_run_keeps_its_parts_and_goes_on_behind_them() {

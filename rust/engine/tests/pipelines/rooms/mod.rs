@@ -1,5 +1,7 @@
 //! What the engine's tests share: streams, requests, running jobs to their end.
 
+pub(crate) mod kept;
+pub(crate) mod resumed;
 pub(crate) mod stream;
 
 use std::fs::File;

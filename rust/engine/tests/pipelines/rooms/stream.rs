@@ -83,6 +83,22 @@ pub(crate) fn incompressible(length: usize) -> Vec<u8> {
     })
 }
 
+/// A full stream of many objects, each of three records and followed by empty ones, so that parts end within objects
+/// and between them.
+pub(crate) fn many_objects(objects: u64) -> Vec<u8> {
+    let mut writer = StreamWriter::begin(TO_GUID, 0);
+    let mut payload = vec![0; RECORD_BYTES];
+    for object in (1..=objects).map(|number| number * 1000) {
+        writer.object(object);
+        for number in 0..3 {
+            payload.fill(((object + number) % 251) as u8);
+            writer.write(object, number * RECORD_BYTES as u64, &payload);
+        }
+        (object + 1..object + 1000).for_each(|empty| writer.object(empty));
+    }
+    writer.end()
+}
+
 /// A full stream of at least `length` bytes of text-like data.
 pub(crate) fn compressible(length: usize) -> Vec<u8> {
     stream(length, |state, payload| {
