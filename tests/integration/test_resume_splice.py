@@ -1,0 +1,189 @@
+"""Pushes that `zfs send -t` goes on with, and what becomes of them where it does otherwise than expected."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness.pool import Dataset, DatasetFactory, zfs
+from harness.resuming_zfs import Fault, ResumingZfs, make
+from integration.test_resume import (
+    MIB,
+    SECONDS,
+    change_state,
+    committed_whole,
+    configure,
+    grow,
+    manifests,
+    open_runs,
+    push,
+    stop,
+    under_way,
+)
+from integration.workbench import Done, Workbench
+
+pytestmark = pytest.mark.pool
+
+
+@pytest.fixture
+def sender(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> ResumingZfs:
+    made = make(tmp_path_factory.mktemp("zfs") / "bin")
+    monkeypatch.setenv("PATH", made.path)
+    return made
+
+
+@pytest.fixture
+def src(bench: Workbench, dataset: DatasetFactory, sender: ResumingZfs) -> Dataset:
+    assert sender.sends == []
+    one = dataset("splice")
+    grow(one, "s1")
+    configure(bench, bench.task(one.name))
+    return one
+
+
+def made(bench: Workbench) -> list[str]:
+    return sorted(manifest["send"]["made"] for manifest in manifests(bench))
+
+
+def result(done: Done) -> dict[str, object]:
+    (found,) = done.results()
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_only_the_rest_and_one_part_are_read_again(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path, number: signal.Signals
+) -> None:
+    run = stop(bench, number=number, parts=3)
+    done = push(bench, "--json")
+    ended = result(done)
+    assert ended["made"] == "spliced"
+    assert int(str(ended["read_bytes"])) <= int(str(ended["stream_bytes"])) - (run.parts - 2) * MIB // 2
+    assert "read again" not in done.err
+    assert sender.sends[-1] == "-t"
+    (entry,) = committed_whole(bench, src, tmp_path)
+    assert entry["id"] == run.id
+    assert made(bench) == ["spliced"]
+
+
+def test_it_goes_on_as_often_as_it_is_stopped(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path
+) -> None:
+    first = stop(bench)
+    second = stop(bench, number=signal.SIGKILL, parts=1)
+    third = stop(bench, parts=1)
+    assert first.id == third.id
+    assert first.parts < second.parts < third.parts
+    push(bench)
+    committed_whole(bench, src, tmp_path)
+    assert sender.sends[1:4] == ["-t"] * 3
+
+
+def test_an_incremental_goes_on_and_later_ones_stand_on_it(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path
+) -> None:
+    push(bench)
+    grow(src, "s2")
+    with under_way(bench, parts=3) as process:
+        process.kill()
+    (run,) = open_runs(bench)
+    assert run.level == 1
+    assert result(push(bench, "--json"))["made"] == "spliced"
+    assert made(bench) == ["spliced", "zfs"]
+    committed_whole(bench, src, tmp_path, ids=2)
+    (restored,) = tmp_path.glob("restored-*")
+    (whole,) = sender.folder.glob(f"stream-*-{snapshot_guid(src, 's1')}")
+    assert restored.read_bytes() == whole.read_bytes()
+
+
+def snapshot_guid(one: Dataset, label: str) -> int:
+    return int(zfs("get", "-Hp", "-o", "value", "guid", f"{one.name}@{label}"))
+
+
+REFUSALS: list[tuple[Fault, str]] = [
+    ("refuses", "no longer the same snapshot"),
+    ("dies-early", "Input/output error"),
+    ("whole", "starts at its beginning"),
+    ("differs", "is not the one that is stored"),
+    ("late", "does not lie behind the border"),
+]
+
+
+@pytest.mark.parametrize(("fault", "reason"), REFUSALS)
+def test_what_is_unexpected_is_read_again_from_the_start(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path, fault: Fault, reason: str
+) -> None:
+    run = stop(bench)
+    sender.have(fault)
+    done = push(bench, "--json")
+    assert result(done)["made"] == "zfs"
+    assert "so it is read again from its start: " in done.err
+    assert reason in done.err
+    (entry,) = committed_whole(bench, src, tmp_path)
+    assert entry["id"] == run.id, "nothing that was stored is sent again"
+    assert made(bench) == ["zfs"]
+    assert sender.sends[:3] == [f"{src.name}@s1", "-t", f"{src.name}@s1"]
+
+
+def test_after_a_refusal_for_good_it_is_not_tried_again(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path
+) -> None:
+    stop(bench)
+    sender.have("differs")
+    with under_way(bench, parts=1) as process:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS)
+    assert sender.sends == [f"{src.name}@s1", "-t", f"{src.name}@s1"]
+    sender.have("none")
+    done = push(bench, "-v")
+    assert "zfs send -t could not go on with it" in done.err
+    assert "-t" not in sender.sends[3:]
+    committed_whole(bench, src, tmp_path)
+
+
+def test_a_sender_that_breaks_off_later_leaves_a_run_to_go_on_with(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path
+) -> None:
+    run = stop(bench)
+    sender.have("dies")
+    done = bench.run("--host", "backup1")
+    assert done.code == 1, done.err
+    assert "Input/output error" in done.err
+    assert "read again" not in done.err
+    (left,) = open_runs(bench)
+    assert (left.id, left.parts > run.parts) == (run.id, True)
+    sender.have("none")
+    assert result(push(bench, "--json"))["made"] == "spliced"
+    committed_whole(bench, src, tmp_path)
+
+
+def test_another_module_reads_again_and_says_why(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path
+) -> None:
+    run = stop(bench)
+    sender.become("2.9.2")
+    done = push(bench, "-v")
+    assert "the zfs module was zfs-kmod-2.9.1 and is zfs-kmod-2.9.2 now" in done.err
+    assert "-t" not in sender.sends
+    (entry,) = committed_whole(bench, src, tmp_path)
+    assert entry["id"] == run.id
+
+
+def test_a_damaged_journal_reads_again(bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path) -> None:
+    run = stop(bench)
+    change_state(bench, "UPDATE runs SET begin_record = 'zz'")
+    done = push(bench)
+    assert "the run state gives no resume token" in done.err
+    (entry,) = committed_whole(bench, src, tmp_path)
+    assert entry["id"] == run.id
+    assert "-t" not in sender.sends
+
+
+def test_a_stop_while_it_goes_on_is_a_stop(bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path) -> None:
+    stop(bench)
+    stop(bench, number=signal.SIGINT, parts=1)
+    assert sender.sends == [f"{src.name}@s1", "-t"]
+    push(bench)
+    committed_whole(bench, src, tmp_path)
