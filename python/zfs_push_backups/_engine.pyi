@@ -30,6 +30,7 @@ __all__ = [
     "generate_identity",
     "new_backup_id",
     "parse_begin",
+    "resume_token",
 ]
 
 __version__: Final[str]

@@ -8,6 +8,7 @@ import os
 import random
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,6 +252,26 @@ def test_a_refusal_to_stdout_writes_nothing_or_no_end(tmp_path: Path) -> None:
         done.refused(1, "stdin: ")
         assert WHOLE.startswith(done.out)
         assert len(done.out) <= len(WHOLE) - 312, "a receiver must not get an END"
+
+
+def test_no_end_goes_out_before_the_resumed_stream_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(WHOLE[:KEPT])
+    words = [str(COMMAND), "stream", "splice", "kept", "-", "--output", "-"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # It holds more than the two pipes, so somebody has to read meanwhile.
+        feeding = threading.Thread(target=lambda sink: (sink.write(RESUMED), sink.flush()), args=(process.stdin,))
+        feeding.start()
+        before_end = process.stdout.read(len(WHOLE) - 312)
+        feeding.join(SECONDS)
+        # All of it was taken, its END too; only now it shows that there is more.
+        process.stdin.write(b"\0")
+        process.stdin.close()
+        rest = process.stdout.read()
+        assert process.wait(SECONDS) == 1
+    assert before_end == WHOLE[:-312]
+    assert rest == b""
 
 
 def test_an_existing_file_stays_unless_it_is_told_to_go(folder: Path) -> None:
