@@ -153,9 +153,9 @@ class StreamJob(Job):
         """Start the operation; raises as `PushJob` does. In an error's context `stream` is the number of the one meant.
 
         `inspect` [stream]: `{"bytes": int, "verdict": {"state": "whole" | "truncated" | "corrupt", "at": int,
-        "code": str, ...}, "package": {...} | null, "streams": [{"to_name": str, "features": [name, ...], "flags": [...],
-        "records": [{"kind": str, "records": int, "bytes": int, ...}], ...}], "streams_left_out": int}`; damage is no
-        error.
+        "code": str, ...}, "package": {...} | null, "streams": [{"to_name": str, "features": [name, ...],
+        "flags": [name, ...], "records": [{"kind": str, "records": int, "bytes": int, ...}], ...}], "streams_left_out":
+        int}`; damage is no error.
         `token` [stream]: `{"token": str, "keep_bytes": int, "border_bytes": int, "object": int, "offset": int,
         "broken": {"code": str, "reason": str, "at": int}, "begin": {...}}`.
         `splice` [kept, a regular file; resumed; whole, for writing]: `{"stream_bytes": int, "border_bytes": int,
