@@ -3,6 +3,7 @@
 # The cached disk stays clean: the machine writes to a temporary file that has no name (-snapshot). No network but ssh.
 
 vm_memory_mib=${ZPB_VM_MEMORY_MIB:-3072}
+vm_machine_id=7a66732d707573682d6261636b757073
 vm_boot_seconds=${ZPB_VM_BOOT_SECONDS:-300}
 
 # However this shell ends, the machine ends with it; vm_at_exit may be defined anew.
@@ -19,19 +20,21 @@ vm_version() {
     esac
 }
 
-# vm_boot VERSION FOLDER [DISK]: FOLDER gets console.log; DISK becomes the machine's second one. Ends with this shell.
+# vm_boot VERSION FOLDER [DISK [KEPT]]: FOLDER gets console.log; DISK becomes the machine's second one, KEPT its third, and what
+# is written to that one stays. Ends with this shell. The same machine id each time, as if its disks had been moved.
 vm_boot() {
     local image folder=$2 disk=()
     image=$(scripts/vm-image "$1") || exit 1
     [ -z "${3:-}" ] || disk=(-drive "file=$3,if=virtio,format=raw,cache=unsafe")
+    [ -z "${4:-}" ] || disk+=(-drive "file=$4,if=virtio,format=raw,cache=unsafe,snapshot=off")
     vm_key=$image/key
     vm_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     mkdir -p "$folder"
     say "booting Debian 12 with OpenZFS $1"
-    # With SIGKILL for this shell the machine dies as well.
+    # With SIGKILL for this shell the machine dies as well. A processor without AVX, as emulated vectors are slower than none.
     TMPDIR=$folder nice -n 19 ionice -c 3 setpriv --pdeathsig KILL qemu-system-x86_64 \
-        -accel tcg,thread=multi -cpu max -smp 2 -m "$vm_memory_mib" -nodefaults -no-reboot -display none \
-        -kernel "$image/vmlinuz" -initrd "$image/initrd.img" -append "root=/dev/vda rw console=ttyS0 mitigations=off" \
+        -accel tcg,thread=multi -cpu qemu64,+aes,+pclmulqdq,+ssse3,+sse4.1,+sse4.2 -smp 2 -m "$vm_memory_mib" -nodefaults -no-reboot -display none \
+        -kernel "$image/vmlinuz" -initrd "$image/initrd.img" -append "root=/dev/vda rw console=ttyS0 mitigations=off systemd.machine_id=$vm_machine_id" \
         -serial "file:$folder/console.log" -monitor none -snapshot \
         -drive "file=$image/disk.img,if=virtio,format=raw,cache=unsafe" "${disk[@]}" -device virtio-rng-pci \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$vm_port-:22" -device virtio-net-pci,netdev=net,romfile= \
