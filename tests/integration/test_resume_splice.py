@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from harness.pool import Dataset, DatasetFactory, zfs
+from harness.processes import CommandFailed
 from harness.resuming_zfs import Fault, ResumingZfs, make
 from integration.test_resume import (
     MIB,
@@ -187,3 +189,86 @@ def test_a_stop_while_it_goes_on_is_a_stop(bench: Workbench, src: Dataset, sende
     assert sender.sends == [f"{src.name}@s1", "-t"]
     push(bench)
     committed_whole(bench, src, tmp_path)
+
+
+def rename(name: str, other: str) -> None:
+    # zfs-fuse calls a mounted dataset with a hold busy.
+    zfs("unmount", name)
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            zfs("rename", name, other)
+        except CommandFailed:
+            # FUSE lets go of it a moment after the command has ended.
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            break
+    zfs("mount", other)
+
+
+def renamed(bench: Workbench, src: Dataset) -> str:
+    name = f"{src.name}-renamed"
+    rename(src.name, name)
+    configure(bench, bench.task(name))
+    return name
+
+
+def test_a_renamed_dataset_is_gone_on_with_under_its_old_name(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path
+) -> None:
+    run = stop(bench)
+    name = renamed(bench, src)
+    try:
+        done = push(bench, "--json")
+        assert f"{src.name} is called {name} now" in done.err
+        assert result(done)["made"] == "spliced"
+        (manifest,) = manifests(bench)
+        assert (manifest["id"], manifest["dataset"]) == (run.id, src.name)
+        restored = tmp_path / "restored"
+        words = ("restore", "--dataset", src.name, "--identity", bench.key, "--output", restored)
+        assert bench.run(*words).code == 0
+        (whole,) = sender.folder.glob("stream-*-0")
+        assert restored.read_bytes() == whole.read_bytes(), "the first record has the old name"
+        assert zfs("get", "-Hp", "-o", "value", "userrefs", f"{name}@s1").strip() == "0"
+        push(bench)
+        assert sorted(entry["dataset"] for entry in bench.listed()) == [src.name, name]
+    finally:
+        rename(name, src.name)
+
+
+def test_a_renamed_dataset_whose_stream_must_be_read_again_begins_anew(
+    bench: Workbench, src: Dataset, sender: ResumingZfs
+) -> None:
+    run = stop(bench)
+    name = renamed(bench, src)
+    sender.become("2.9.2")
+    try:
+        done = push(bench)
+        assert f"its dataset is called {name} now" in done.err
+        (manifest,) = manifests(bench)
+        assert manifest["dataset"] == name
+        assert manifest["id"] != run.id
+    finally:
+        rename(name, src.name)
+
+
+def test_another_dataset_under_the_old_name_is_not_taken_for_it(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, dataset: DatasetFactory
+) -> None:
+    run = stop(bench)
+    name = f"{src.name}-renamed"
+    rename(src.name, name)
+    other = dataset("other")
+    grow(other, "s1", mebibytes=1)
+    rename(other.name, src.name)
+    configure(bench, bench.task(src.name), bench.task(name, name="moved"))
+    try:
+        push(bench)
+        found = {manifest["dataset"]: manifest["id"] for manifest in manifests(bench)}
+        assert set(found) == {src.name, name}
+        assert run.id not in found.values(), "the task of the run has another dataset now"
+        assert sender.sends
+    finally:
+        rename(src.name, other.name)
+        rename(name, src.name)

@@ -25,8 +25,8 @@ class Present:
     """The facts of now. `snapshot` is the present name of the snapshot with the run's guid, None if it is gone.
 
     `base` says whether the run's base exists here (snapshot or bookmark), `parent` whether the backup it stands on is
-    committed in the store; both True for a full. `can_resume`: whether this zfs has `zfs send -t`. `sent_since` is a
-    backup of the same snapshot whose push began later.
+    committed in the store; both True for a full. `renamed`: what its dataset is called now. `can_resume`: whether this
+    zfs has `zfs send -t`. `sent_since` is a backup of the same snapshot whose push began later.
     """
 
     recipients: frozenset[str]
@@ -36,6 +36,7 @@ class Present:
     flags: tuple[str, ...]
     zfs_kernel: str | None
     snapshot: str | None
+    renamed: str | None = None
     can_resume: bool = False
     base: bool = True
     parent: bool = True
@@ -120,7 +121,11 @@ def resume(run: SavedRun, present: Present, asked: Asked, look: Look) -> Verdict
     if reason is not None:
         return StartAnew(reason)
     stored = min(look.stored, len(run.parts))
-    return GoOn(stored, next(_whys(run, present, stored), None), tuple(_notes(run, look)))
+    reread = next(_whys(run, present, stored), None)
+    if present.renamed is not None and reread is not None:
+        # The name stands in the first record.
+        return StartAnew(f"its dataset is called {present.renamed} now, so its stream begins otherwise, and {reread}")
+    return GoOn(stored, reread, tuple(_notes(run, look)))
 
 
 def _spoilt(run: SavedRun, present: Present, look: Look) -> str | None:

@@ -156,23 +156,26 @@ class Ledger:
         run = replace(run, sessions=(secrets.token_hex(16),))
         self.runs.begin(run)
         try:
-            self._hold(run, points)
+            self._hold(run, points, run.dataset)
         except ZfsPushBackupsError as error:
             self.runs.finish(run.id, "failed", error=error.message)
             self.runs.swept([run.id])
             raise
         return run
 
-    def go_on(self, run: SavedRun, stored: int, points: Iterable[Point | Base]) -> SavedRun:
-        """Save that a run is gone on with behind its first `stored` parts, and hold what it reads."""
+    def go_on(self, run: SavedRun, stored: int, points: Iterable[Point | Base], *, home: str) -> SavedRun:
+        """Save that a run is gone on with behind its first `stored` parts, and hold what it reads.
+
+        `home` is what its dataset is called now.
+        """
         session = secrets.token_hex(16)
         self.runs.new_session(run.id, session, keep=stored)
-        self._hold(run, points)
+        self._hold(run, points, home)
         return replace(run, sessions=(*run.sessions, session), parts=run.parts[:stored])
 
-    def _hold(self, run: SavedRun, points: Iterable[Point | Base]) -> None:
+    def _hold(self, run: SavedRun, points: Iterable[Point | Base], dataset: str) -> None:
         where = (self.session, self.config, self.host, self.repository, self.catalogue)
-        holds.take(*where, dataset=run.dataset, points=points, task=run.task, reason=f"run {run.id}")
+        holds.take(*where, dataset=dataset, points=points, task=run.task, reason=f"run {run.id}")
 
     @contextlib.contextmanager
     def sending(self, run: SavedRun) -> Iterator[None]:

@@ -54,6 +54,11 @@ class Shipment:
     estimated_bytes: int | None
     resumption: Resumption | None = None
 
+    @property
+    def stored_dataset(self) -> str:
+        """The name that the store knows the dataset by: a run keeps the one that it began with."""
+        return self.facts.name if self.resumption is None else self.resumption.run.dataset
+
 
 class StreamPush:
     """One session of one run: from `zfs send` to the commit."""
@@ -116,7 +121,7 @@ def noted(shipment: Shipment, session: Session, destination: Destination) -> Sav
     decision, resumption = shipment.decision, shipment.resumption
     points: list[Point | Base] = [decision.target, *([decision.base] if decision.base else [])]
     if resumption is not None:
-        return destination.saved.go_on(resumption.run, resumption.stored, points)
+        return destination.saved.go_on(resumption.run, resumption.stored, points, home=resumption.home)
     run = new_run(
         destination,
         session,
@@ -186,7 +191,7 @@ def backup_of(shipment: Shipment, session: Session, destination: Destination) ->
     return {
         "source": destination.source,
         "task": shipment.task,
-        "dataset": facts.name,
+        "dataset": shipment.stored_dataset,
         "dataset_guid": facts.guid,
         "snapshot": decision.target.name,
         "snapshot_guid": str(decision.target.guid),

@@ -35,13 +35,15 @@ log = logging.getLogger(__name__)
 class Resumption:
     """A run to go on with: its first `stored` parts are there. `decision` is what it sends, by present names.
 
-    `reread` says why it is sent again from its start; None: from where the last but one of these parts ends.
+    `reread` says why it is sent again from its start; None: from where the last but one of these parts ends. `home` is
+    what its dataset is called now; the backup keeps the name that the run began with.
     """
 
     run: SavedRun
     stored: int
     decision: Decision
     reread: str | None
+    home: str
 
 
 class Settlement:
@@ -62,12 +64,13 @@ class Settlement:
             if found is None:
                 continue
             present, decision = found
+            home = present.renamed or run.dataset
             verdict = resume(run, present, self._asked(run), ledger.look(run))
-            if isinstance(verdict, GoOn) and run.dataset in self.resumptions:
+            if isinstance(verdict, GoOn) and home in self.resumptions:
                 verdict = StartAnew("a later run of this dataset is gone on with")
-            elif isinstance(verdict, StartAnew) and run.resumable and run.dataset not in self.names:
+            elif isinstance(verdict, StartAnew) and run.resumable and home not in self.names:
                 verdict = StartAnew("its dataset is gone, or no longer part of the task")
-            self._apply(ledger, run, verdict, decision)
+            self._apply(ledger, run, verdict, decision, home)
 
     def foresee(self) -> None:
         """Settle for a dry run: nothing is asked of the store, and nothing is changed."""
@@ -75,10 +78,11 @@ class Settlement:
             found = self._found(run)
             if found is not None and not run.committing and found[1] is not None:
                 verdict = resume(run, found[0], self._asked(run), Look(stored=len(run.parts)))
-                if isinstance(verdict, GoOn):
-                    self.resumptions[run.dataset] = Resumption(run, verdict.stored, found[1], verdict.reread)
+                home = found[0].renamed or run.dataset
+                if isinstance(verdict, GoOn) and home not in self.resumptions:
+                    self.resumptions[home] = Resumption(run, verdict.stored, found[1], verdict.reread, home)
 
-    def _apply(self, ledger: Ledger, run: SavedRun, verdict: Verdict, decision: Decision | None) -> None:
+    def _apply(self, ledger: Ledger, run: SavedRun, verdict: Verdict, decision: Decision | None, home: str) -> None:
         if isinstance(verdict, Done):
             ledger.committed(run)
             self.committed = True
@@ -87,7 +91,11 @@ class Settlement:
         elif isinstance(verdict, GoOn) and decision is not None:
             for note in verdict.notes:
                 log.warning("%s: %s", run.dataset, note)
-            self.resumptions[run.dataset] = Resumption(run, verdict.stored, decision, verdict.reread)
+            if home != run.dataset:
+                log.warning(
+                    "%s is called %s now; what is sent of it stays a backup of %s", run.dataset, home, run.dataset
+                )
+            self.resumptions[home] = Resumption(run, verdict.stored, decision, verdict.reread, home)
             tell(ledger, run, verdict)
         else:
             ledger.abandon(run, verdict.reason if isinstance(verdict, StartAnew) else "its snapshot is gone")
@@ -122,19 +130,20 @@ class Settlement:
     def _present(self, run: SavedRun) -> tuple[Present, Decision | None]:
         """The facts of now; with what would be sent, if the snapshots for it are here."""
         parent = parent_of(run, self.work.backups_of(run.dataset))
-        if not run.resumable or run.dataset not in self.names:
+        home = self._home(run) if run.resumable else None
+        if home is None:
             return unchanged(run, parent=parent, here=not run.resumable), None
         zfs, capabilities = self.work.session.zfs, self.work.session.capabilities
         try:
-            facts = datasets.describe(zfs, run.dataset)
+            facts = datasets.describe(zfs, home)
         except ZfsError as error:
             # A pool that isn't imported now is no proof that anything is gone.
-            if error.code != "zfs.not_found" or not datasets.exists(zfs, run.dataset.partition("/")[0]):
+            if error.code != "zfs.not_found" or not datasets.exists(zfs, home.partition("/")[0]):
                 raise
             return unchanged(run, parent=parent, here=False), None
         raw = datasets.raw_choice(facts, self.work.task.raw, can_raw=capabilities.send_raw)
-        here = {point.guid: point for point in snapshots.list_snapshots(zfs, run.dataset)}
-        marks = snapshots.list_bookmarks(zfs, run.dataset) if capabilities.bookmarks else []
+        here = {point.guid: point for point in snapshots.list_snapshots(zfs, home)}
+        marks = snapshots.list_bookmarks(zfs, home) if capabilities.bookmarks else []
         bases = {point.guid: Base(point, is_bookmark=True) for point in marks}
         bases |= {guid: Base(point, is_bookmark=False) for guid, point in here.items()}
         target = here.get(run.snapshot_guid)
@@ -146,6 +155,7 @@ class Settlement:
             raw=raw,
             flags=send.flags_for(capabilities, raw=raw),
             zfs_kernel=capabilities.kernel,
+            renamed=None if home == run.dataset else home,
             can_resume=capabilities.send_resume,
             snapshot=None if target is None else target.name,
             base=run.base_guid is None or base is not None,
@@ -156,6 +166,15 @@ class Settlement:
             return present, None
         kind = Kind.FULL if run.parent_id is None else Kind.INCREMENTAL
         return present, Decision(kind, run.level, target, base=base, parent=parent)
+
+    def _home(self, run: SavedRun) -> str | None:
+        """Which of the task's datasets the run's is: the one of its name, else the one of its guid."""
+        zfs, guid = self.work.session.zfs, run.dataset_guid
+        there = datasets.guid_of(zfs, run.dataset)
+        if guid is None or there == guid or (there is None and run.dataset in self.names):
+            return run.dataset if run.dataset in self.names else None
+        renamed = (name for name in sorted(self.names) if datasets.guid_of(zfs, name) == guid)
+        return next(renamed, run.dataset if run.dataset in self.names else None)
 
 
 def settle_stdin(ledger: Ledger, listed: Sequence[Backup]) -> bool:

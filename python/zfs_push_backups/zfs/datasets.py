@@ -86,6 +86,13 @@ def describe(zfs: ZfsCommand, name: str) -> Dataset:
     )
 
 
+def guid_of(zfs: ZfsCommand, name: str) -> str | None:
+    """A dataset's guid, None where it isn't there or zfs doesn't tell."""
+    check_dataset(name)
+    status, out, _ = zfs.attempt("get", "-Hp", "-o", "value", "guid", name)
+    return out.strip() if status == 0 and out.strip().isdigit() else None
+
+
 def raw_choice(dataset: Dataset, raw: bool | None, *, can_raw: bool) -> bool:
     """Whether to send raw. An encrypted dataset must say so itself: there is no default that is right for both."""
     if raw is None and dataset.encrypted:
