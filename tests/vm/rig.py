@@ -17,6 +17,8 @@ from harness.trees import inventory
 
 HOSTS = ("folder", "bucket")
 EVERYTHING = os.environ.get("ZPB_VM_TESTS") == "all"
+# "leave" in the first of two machines, "arrive" in the second, empty in one alone.
+CROSSING = os.environ.get("ZPB_VM_CROSSING", "")
 SOURCE = "vm-machine"
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -34,7 +36,7 @@ class Rig:
         self.folder, self.pool, self.server = folder, pool, server
         self.identity, self.recipient = identity, recipient
         self.store, self.config, self.state = folder / "store", folder / "config.yaml", folder / "state"
-        self.store.mkdir()
+        self.store.mkdir(exist_ok=True)
         self.environment: Mapping[str, str] = server.environment()
         self.configure([])
 
@@ -89,10 +91,20 @@ class Rig:
         environment = {**self.environment, "AWS_ENDPOINT_URL": self.server.endpoint, "PATH": path}
         return read_recipe(self.place(host).content()["RECOVER.md"].decode(), self.folder, environment)
 
+    def newest(self, host: str, dataset: str) -> str:
+        """The manifest's key of a dataset's newest backup."""
+        return [key for key, manifest in self.manifests(host).items() if manifest["dataset"] == dataset][-1]
+
+    def shown_properties(self, host: str, dataset: str) -> dict[str, dict[str, str]]:
+        """What stock tools show of a dataset's properties: key -> value and source."""
+        values: dict[str, str | Path] = {"MANIFEST": self.newest(host, dataset), "IDENTITY": self.identity}
+        shown = self.recipe(host).run("directory identity", STORE=self.store, **values).done()
+        properties: dict[str, dict[str, str]] = json.loads(shown)["properties"]
+        return properties
+
     def recover(self, host: str, dataset: str) -> str:
         """Restore a dataset's newest backup with stock tools alone; returns the new dataset's name."""
-        newest = [key for key, manifest in self.manifests(host).items() if manifest["dataset"] == dataset][-1]
-        place, target = self.place(host), self.pool.unused_name("recovered")
+        newest, place, target = self.newest(host, dataset), self.place(host), self.pool.unused_name("recovered")
         where: dict[str, str | Path] = {"STORE": self.store}
         if host == "bucket":
             where = {"BUCKET": self.server.bucket, "PREFIX": place.url.removeprefix(f"s3://{self.server.bucket}/")}

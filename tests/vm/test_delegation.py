@@ -9,11 +9,11 @@ import pytest
 
 from harness.pool import Dataset, Pool, zfs
 from harness.program import Ended
-from vm.rig import Rig, bookmarks, guids, whole
+from vm.rig import Rig, bookmarks, facts, guids, mounted, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 USER = "pusher"
-RIGHTS = "send,hold,release,bookmark,snapshot,mount"
+RIGHTS = "send,hold,release,bookmark,snapshot"
 
 
 class AsUser:
@@ -62,11 +62,13 @@ def test_delegated_rights_are_enough(as_user: AsUser, zfs_pool: Pool) -> None:
     assert len(bookmarks(dataset.name)) == 2
     assert zfs("holds", "-H", f"{dataset.name}@two") == ""
     dataset.snapshot("three")
+    zfs("destroy", f"{dataset.name}@one")
     done = as_user.run("push", "--json", "--level", "1").good()
-    assert [one["level"] for one in done.results()] == [1], done
+    assert [(one["level"], "#" in one["base"]) for one in done.results()] == [(1, True)], done
     rig.environment = rig.server.environment()
     target = rig.restore(dataset.name)
     assert set(guids(target)) == {"one", "three"}
+    assert facts(mounted(zfs_pool, target)) == facts(dataset.path)
 
 
 @whole

@@ -12,6 +12,7 @@ import pytest
 
 from harness.pool import Dataset, Pool, zfs
 from harness.processes import CommandFailed
+from vm.interruption import until
 from vm.rig import Rig, facts, guids, held, mounted, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
@@ -28,13 +29,6 @@ def systemctl(*words: str) -> str:
 
 def shown(key: str) -> str:
     return systemctl("show", "--value", "-p", key, UNIT)
-
-
-def until(there: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline, f"{what}: not in {seconds} s\n{journal()}"
-        time.sleep(0.2)
 
 
 def journal() -> str:
@@ -72,7 +66,7 @@ def test_a_stopped_unit_goes_on_when_it_is_started_again(
 ) -> None:
     unit("--limit-upload 1MiB")
     systemctl("start", "--no-block", UNIT)
-    until(lambda: len(parts(rig)) >= 3, "three parts")
+    until(lambda: len(parts(rig)) >= 3, "three parts", said=journal)
     assert held(f"{source.name}@one") == [TAG]
     with pytest.raises(CommandFailed, match=r"busy|held"):
         zfs("destroy", f"{source.name}@one")

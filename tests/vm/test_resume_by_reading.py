@@ -1,0 +1,130 @@
+"""Where a splice can't be had the stream is read again and proven, and the log says why; changed names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from harness.pool import zfs
+from vm.interruption import TAG, WentOn, assert_spliced, go_on, named_parts, open_runs, opened, same_bytes, stored_parts
+from vm.journey import Begin, Journey
+from vm.rig import Rig, bookmarks, get, held, whole
+from zfs_push_backups.catalogue.catalogue import FILE_NAME
+
+pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(1800)]
+TERM, KILL = signal.SIGTERM, signal.SIGKILL
+# The real one, but for `send -t`.
+STUBBORN = """#!/bin/sh
+case "$1 $2" in
+"send -t") {instead} ;;
+esac
+exec {real} "$@"
+"""
+INSTEAD = {
+    "refuses": "echo 'cannot resume send: no longer the same snapshot' >&2; exit 255",
+    "sends-the-whole": "shift 2; exec {real} send -Lec {snapshot}",
+    "breaks-off": '{real} "$@" | head -c 3000000; exit 1',
+    "lies": '{real} "$@" | head -c 3000000; exit 0',
+}
+
+
+def assert_read_again(journey: Journey, went_on: WentOn, *reasons: str) -> None:
+    """One run of `zfs send` gave it all, nothing stored was stored twice, and the log says why."""
+    assert went_on.manifest["send"]["made"] == "zfs", went_on.said
+    for reason in reasons:
+        assert reason in went_on.said, (reason, went_on.said)
+    same_bytes(opened(journey.rig, went_on.manifest, journey.scratch / "opened"), journey.stream)
+    assert stored_parts(journey.rig) == named_parts(journey.rig)
+    journey.restored_is_the_same()
+
+
+def change_facts(rig: Rig, key: str, value: str) -> None:
+    with contextlib.closing(sqlite3.connect(rig.state / FILE_NAME)) as connection, connection:
+        changed = connection.execute("UPDATE runs SET facts = json_set(facts, ?, ?) WHERE ended IS NULL", (key, value))
+        assert changed.rowcount == 1
+
+
+def test_another_module_reads_again(begin: Begin) -> None:
+    journey = begin("plain", None)
+    journey.interrupt(KILL)
+    kept = stored_parts(journey.rig)
+    change_facts(journey.rig, "$.zfs_kernel", "2.0.3-another")
+    went_on = go_on(journey.rig)
+    assert_read_again(journey, went_on, "2.0.3-another", Path("/sys/module/zfs/version").read_text().strip())
+    assert went_on.result["read_bytes"] >= journey.stream.stat().st_size
+    assert kept & named_parts(journey.rig), "what was stored was stored again"
+
+
+@whole
+@pytest.mark.parametrize("way", INSTEAD)
+def test_a_send_t_that_is_no_good_reads_again(begin: Begin, tmp_path: Path, way: str) -> None:
+    journey = begin("plain", None)
+    journey.interrupt(TERM)
+    folder, real = tmp_path / "stubborn", shutil.which("zfs")
+    folder.mkdir()
+    instead = INSTEAD[way].format(real=real, snapshot=f"{journey.source.name}@one")
+    (folder / "zfs").write_text(STUBBORN.format(real=real, instead=instead))
+    (folder / "zfs").chmod(0o755)
+    usual = journey.rig.environment
+    journey.rig.environment = {**usual, "PATH": os.pathsep.join([str(folder), os.environ["PATH"]])}
+    done = journey.rig.run("push", "--json")
+    if way in {"breaks-off", "lies"} and done.code == 1:
+        # It had proven itself before it broke: an error that the next run goes on behind.
+        assert journey.rig.manifests("folder") == {}
+        journey.rig.environment = usual
+        went_on = go_on(journey.rig)
+        same_bytes(opened(journey.rig, went_on.manifest, journey.scratch / "opened"), journey.stream)
+        journey.restored_is_the_same()
+        return
+    assert done.code == 0, done
+    (manifest,) = journey.rig.manifests("folder").values()
+    (result,) = done.results()
+    assert_read_again(journey, WentOn(result, manifest, done))
+
+
+@whole
+def test_the_base_became_a_bookmark_in_between(begin: Begin) -> None:
+    journey = begin("attributes", "snapshot")
+    journaled = journey.interrupt(KILL)
+    base = f"{journey.source.name}@one"
+    assert held(base) == [TAG]
+    zfs("release", TAG, base)
+    zfs("destroy", base)
+    assert bookmarks(journey.source.name)
+    assert_spliced(journey.rig, go_on(journey.rig), journaled, journey.stream, journey.scratch)
+    journey.restored_is_the_same()
+
+
+@whole
+def test_a_renamed_dataset_is_backed_up_under_its_new_name(begin: Begin) -> None:
+    journey = begin("plain", None)
+    journey.interrupt(TERM)
+    old, rig = journey.source.name, journey.rig
+    journey.source.name = f"{old}-renamed"
+    zfs("rename", old, journey.source.name)
+    rig.configure([rig.task(journey.source.name)], part_size="1MiB")
+    went_on = go_on(rig)
+    assert went_on.manifest["dataset"] == journey.source.name
+    assert went_on.manifest["snapshot_guid"] == get(f"{journey.source.name}@one", "guid")
+    assert stored_parts(rig) == named_parts(rig), "the old name left parts"
+    assert held(f"{journey.source.name}@one") == []
+    assert open_runs(rig) == ()
+    journey.restored_is_the_same()
+
+
+@whole
+def test_a_renamed_snapshot_says_why_it_begins_anew(begin: Begin) -> None:
+    journey = begin("plain", None)
+    journey.interrupt(TERM)
+    zfs("rename", f"{journey.source.name}@one", f"{journey.source.name}@uno")
+    went_on = go_on(journey.rig)
+    assert "is called @uno now" in went_on.said or went_on.manifest["send"]["made"] == "spliced"
+    assert stored_parts(journey.rig) == named_parts(journey.rig)
+    target = journey.rig.restore(journey.source.name)
+    assert journey.source.content(target) == journey.source.content(journey.source.name)

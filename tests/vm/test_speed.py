@@ -1,0 +1,117 @@
+"""What it costs to go on with a push of 1 GiB that was ended at 90 %: by `zfs send -t`, by reading again, from nothing.
+
+Prints a table; only the bytes read are judged, the times are for people to read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.pool import Dataset
+from harness.program import COMMAND
+from harness.trees import MIB
+from vm.interruption import open_runs, until
+from vm.rig import Rig, whole
+from zfs_push_backups.catalogue.catalogue import FILE_NAME
+
+pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(3600)]
+DATA_BYTES = 1024 * MIB
+PART_MIB = 16
+ENDED_AT_PARTS = DATA_BYTES * 9 // 10 // (PART_MIB * MIB)
+LEAST_SAVED = 0.8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One push: how long it took, how much zfs gave, and how the backup was made."""
+
+    seconds: float
+    read_bytes: int
+    made: str
+
+    def line(self, name: str, whole_push: Cost) -> str:
+        """One line of the table."""
+        wall, read = self.seconds / whole_push.seconds, self.read_bytes / whole_push.read_bytes
+        return (
+            f"{name:28} {self.seconds:8.1f} s  {wall:5.2f}  {self.read_bytes / MIB:8.1f} MiB  {read:5.2f}  {self.made}"
+        )
+
+
+def timed(rig: Rig) -> Cost:
+    began = time.monotonic()
+    (result,) = rig.push()
+    return Cost(time.monotonic() - began, int(result["read_bytes"]), str(result["made"]))
+
+
+def end_at_ninety_percent(rig: Rig) -> None:
+    words = [str(COMMAND), "push", "--config", str(rig.config), "--host", "folder", "--limit-upload", "20MiB"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+    def reached() -> bool:
+        return process.poll() is not None or any(run.parts >= ENDED_AT_PARTS for run in open_runs(rig))
+
+    until(reached, f"{ENDED_AT_PARTS} parts", seconds=1200)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 128 + signal.SIGTERM, err.decode()
+
+
+def fresh(rig: Rig) -> None:
+    for folder in (rig.store, rig.state):
+        shutil.rmtree(folder)
+    rig.store.mkdir()
+
+
+def copied(rig: Rig, folder: Path) -> None:
+    """Keep what the push left: parts never change, so that links will do."""
+    shutil.copytree(rig.store, folder / "store", copy_function=os.link)
+    shutil.copytree(rig.state, folder / "state")
+
+
+def put_back(rig: Rig, folder: Path) -> None:
+    shutil.rmtree(rig.store)
+    shutil.rmtree(rig.state)
+    (folder / "store").rename(rig.store)
+    (folder / "state").rename(rig.state)
+
+
+def forbid_splice(rig: Rig) -> None:
+    with closing(sqlite3.connect(rig.state / FILE_NAME)) as connection, connection:
+        connection.execute("UPDATE runs SET splice_refused = 'for the table'")
+
+
+@whole
+def test_going_on_at_ninety_percent(
+    rig: Rig, source: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (source.path / "large").open("wb") as file:
+        for _ in range(DATA_BYTES // MIB):
+            file.write(os.urandom(MIB))
+    source.snapshot("one")
+    rig.configure([rig.task(source.name)], part_size=f"{PART_MIB}MiB")
+    complete = timed(rig)
+    fresh(rig)
+    end_at_ninety_percent(rig)
+    kept = tmp_path / "kept"
+    copied(rig, kept)
+    spliced = timed(rig)
+    put_back(rig, kept)
+    forbid_splice(rig)
+    reread = timed(rig)
+    with capsys.disabled():
+        print(f"\n1 GiB, ended behind {ENDED_AT_PARTS} of {DATA_BYTES // (PART_MIB * MIB)} parts")
+        for name, cost in (("whole push", complete), ("zfs send -t", spliced), ("read again, compared", reread)):
+            print(cost.line(name, complete))
+    assert (complete.made, spliced.made, reread.made) == ("zfs", "spliced", "zfs")
+    assert spliced.read_bytes <= (1 - LEAST_SAVED) * complete.read_bytes
+    assert reread.read_bytes == complete.read_bytes
