@@ -2,6 +2,8 @@
 # The test machine: boot, reach, end. Sourced by vm-test and vm-shell, after common.sh.
 # The cached disk stays clean: the machine writes to a temporary file that has no name (-snapshot). No network but ssh.
 
+# A cached machine needs what runs it as well.
+scripts/system-packages vm
 vm_memory_mib=${ZPB_VM_MEMORY_MIB:-3072}
 vm_machine_id=7a66732d707573682d6261636b757073
 vm_boot_seconds=${ZPB_VM_BOOT_SECONDS:-300}
