@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from harness.made_streams import BEGIN, END, OBJECT, WRITE, Record, records, summed
 
-Fault = Literal["none", "refuses", "dies", "dies-early", "differs", "late", "whole"]
+Fault = Literal["none", "refuses", "dies", "dies-early", "differs", "late", "whole", "ends-badly"]
 FOLDER = "ZPB_TEST_RESUMING_ZFS"
 RESUMING = 1 << (20 + 2)
 USAGE = "\tsend -t <receive_resume_token>\n\tversion\n"
@@ -113,8 +113,9 @@ def resume(folder: Path, token: str) -> int:
     if fault == "late":
         rest.insert(-1, next(one for one in records(stream) if one.kind == WRITE))
     made = summed(rest)
-    if fault in {"dies", "dies-early"}:
-        put(made[: len(made) * 3 // 4 if fault == "dies" else 400])
+    ends = {"dies": len(made) * 3 // 4, "dies-early": 400, "ends-badly": len(made)}
+    if fault in ends:
+        put(made[: ends[fault]])
         print("warning: cannot send: Input/output error", file=sys.stderr)
         return 1
     return put(made)

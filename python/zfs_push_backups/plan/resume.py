@@ -25,8 +25,9 @@ class Present:
     """The facts of now. `snapshot` is the present name of the snapshot with the run's guid, None if it is gone.
 
     `base` says whether the run's base exists here (snapshot or bookmark), `parent` whether the backup it stands on is
-    committed in the store; both True for a full. `renamed`: what its dataset is called now. `can_resume`: whether this
-    zfs has `zfs send -t`. `sent_since` is a backup of the same snapshot whose push began later.
+    committed in the store; both True for a full. `dataset_guid` is that of the dataset which has the snapshot now,
+    `renamed` what the run's is called now. `can_resume`: whether this zfs has `zfs send -t`. `sent_since` is a backup
+    of the same snapshot whose push began later.
     """
 
     recipients: frozenset[str]
@@ -36,6 +37,7 @@ class Present:
     flags: tuple[str, ...]
     zfs_kernel: str | None
     snapshot: str | None
+    dataset_guid: str | None = None
     renamed: str | None = None
     can_resume: bool = False
     base: bool = True
@@ -198,6 +200,9 @@ def _whys(run: SavedRun, present: Present, stored: int) -> Iterator[str]:
     if run.zfs_kernel is None or run.zfs_kernel != present.zfs_kernel:
         was, now = run.zfs_kernel or "unknown", present.zfs_kernel or "unknown"
         yield f"the zfs module was {was} and is {now} now, which may send other records"
+    if run.dataset_guid is None or run.dataset_guid != present.dataset_guid:
+        # A snapshot that was received has its old guid; its records may be others.
+        yield f"zfs doesn't tell that {run.dataset} is still the dataset it was"
     if stored < LEAST_PARTS_TO_SPLICE:
         yield f"{stored} parts are too few to go on with: one is to stand on, one to be made again"
     elif run.begin_record is None or not _has_border(run.parts[stored - LEAST_PARTS_TO_SPLICE]):

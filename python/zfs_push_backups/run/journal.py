@@ -42,6 +42,7 @@ class RunJournal:
         self.job = job
         self.durable = 0
         self.skipped = 0
+        self.stored = 0
         self._skipped_told = False
         self._waiting: list[Entry] = []
 
@@ -75,6 +76,7 @@ class RunJournal:
             self._skipped_told = True
             log.info("%d parts skipped: they are stored, and proven to be the same", self.skipped)
         if kind == "part":
+            self.stored += 1
             stored = human_bytes(int(entry["sealed_length"]))
             log.info("part processed", extra={"fields": {"part": entry["number"], "stored": stored}})
 

@@ -69,6 +69,7 @@ class StreamPush:
         self.destination = destination
         self.run = noted(shipment, session, destination)
         self.proven_parts = 0
+        self.added_parts = 0
 
     @property
     def name(self) -> str:
@@ -101,7 +102,7 @@ class StreamPush:
             try:
                 done = run_job(session, job, label=self.name, total_bytes=shipment.estimated_bytes, journal=journal)
             finally:
-                self.proven_parts = journal.skipped
+                self.proven_parts, self.added_parts = journal.skipped, journal.stored
             if said := process.said():
                 log.warning("%s was sent with exit status 0, but zfs send said: %s", self.name, said)
         return result_of(shipment.task, shipment.facts.name, shipment.decision, done, self.destination)

@@ -15,6 +15,7 @@ from zfs_push_backups.errors import ResumeImpossible, SourceFailed, StreamRefuse
 from zfs_push_backups.run.push_stream import StreamPush
 
 if TYPE_CHECKING:
+    from zfs_push_backups.catalogue.records import SavedRun
     from zfs_push_backups.errors import ZfsPushBackupsError
     from zfs_push_backups.run.push_stream import Shipment
     from zfs_push_backups.run.push_task import Destination
@@ -36,12 +37,13 @@ def send_dataset(shipment: Shipment, session: Session, destination: Destination)
     try:
         return push.splice()
     except (ResumeImpossible, SourceFailed, StreamRefused) as error:
-        if not is_refusal(error, proven=push.proven_parts > 0):
+        stuck = is_stuck(error, resumption.run, added=push.added_parts > 0)
+        if not stuck and not is_refusal(error, proven=push.proven_parts > 0):
             raise
         log.warning(
             "%s can't be gone on with where it broke off, so it is read again from its start: %s", push.name, error
         )
-        if error.code in FOR_GOOD:
+        if stuck or error.code in FOR_GOOD:
             destination.saved.runs.splice_refused(push.run.id, error.message)
         again = replace(resumption, run=push.run, reread=error.message)
     return StreamPush(replace(shipment, resumption=again), session, destination).send()
@@ -53,3 +55,8 @@ def is_refusal(error: ZfsPushBackupsError, *, proven: bool) -> bool:
     Once a part was proven, a sender that fails is one that broke off: the next run goes on from there.
     """
     return error.code in FOR_GOOD or (not proven and error.code not in NO_WORD_OF_IT)
+
+
+def is_stuck(error: ZfsPushBackupsError, run: SavedRun, *, added: bool) -> bool:
+    """Whether the sender failed as it did the last time and not a part further on: so it would for ever."""
+    return isinstance(error, SourceFailed) and not added and error.message == run.error

@@ -20,6 +20,7 @@ NOW = Present(
     flags=RUN.flags,
     zfs_kernel="2.1.11",
     snapshot="daily",
+    dataset_guid=RUN.dataset_guid,
     can_resume=True,
 )
 USUAL = Asked()
@@ -54,6 +55,9 @@ def unproven(number: int) -> dict[str, Any]:
         (STORED, replace(NOW, zfs_kernel=None), "the zfs module was 2.1.11 and is unknown now"),
         (STORED, replace(NOW, zfs_kernel="2.3.2"), "the zfs module was 2.1.11 and is 2.3.2 now"),
         (replace(STORED, zfs_kernel=None), replace(NOW, zfs_kernel=None), "was unknown and is unknown now"),
+        (STORED, replace(NOW, dataset_guid="7"), "still the dataset it was"),
+        (STORED, replace(NOW, dataset_guid=None), "still the dataset it was"),
+        (replace(STORED, dataset_guid=None), replace(NOW, dataset_guid=None), "still the dataset it was"),
         (STORED, replace(NOW, can_resume=False), "no zfs send -t"),
         (replace(STORED, splice_refused="another FREE"), NOW, "could not go on with it: another FREE"),
         (replace(STORED, begin_record=None), NOW, "does not say where"),
