@@ -14,7 +14,7 @@ import pytest
 from harness.pool import zfs
 from vm.interruption import TAG, WentOn, assert_spliced, go_on, named_parts, open_runs, opened, same_bytes, stored_parts
 from vm.journey import Begin, Journey
-from vm.rig import Rig, bookmarks, get, held, whole
+from vm.rig import Rig, bookmarks, guids, held, whole
 from zfs_push_backups.catalogue.catalogue import FILE_NAME
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(1800)]
@@ -102,20 +102,28 @@ def test_the_base_became_a_bookmark_in_between(begin: Begin) -> None:
 
 
 @whole
-def test_a_renamed_dataset_is_backed_up_under_its_new_name(begin: Begin) -> None:
-    journey = begin("plain", None)
-    journey.interrupt(TERM)
-    old, rig = journey.source.name, journey.rig
-    journey.source.name = f"{old}-renamed"
-    zfs("rename", old, journey.source.name)
-    rig.configure([rig.task(journey.source.name)], part_size="1MiB")
+@pytest.mark.parametrize("base", [None, "snapshot"])
+def test_a_renamed_dataset_goes_on_under_the_name_it_began_with(begin: Begin, base: str | None) -> None:
+    journey = begin("plain", base)
+    journaled = journey.interrupt(TERM)
+    old, rig, source = journey.source.name, journey.rig, journey.source
+    source.name = f"{old}-renamed"
+    zfs("rename", old, source.name)
+    rig.configure([rig.task(source.name)], part_size="1MiB")
     went_on = go_on(rig)
-    assert went_on.manifest["dataset"] == journey.source.name
-    assert went_on.manifest["snapshot_guid"] == get(f"{journey.source.name}@one", "guid")
-    assert stored_parts(rig) == named_parts(rig), "the old name left parts"
-    assert held(f"{journey.source.name}@one") == []
+    assert went_on.manifest["dataset"] == old
+    assert_spliced(rig, went_on, journaled, journey.stream, journey.scratch)
     assert open_runs(rig) == ()
-    journey.restored_is_the_same()
+    assert all(held(f"{source.name}@{label}") == [] for label in guids(source.name))
+    target = rig.restore(old)
+    assert source.content(target) == source.content(source.name)
+    zfs("destroy", "-r", target)
+    # What follows is of the new name, and whole.
+    zfs("snapshot", f"{source.name}@later")
+    assert [(one["dataset"], one["level"]) for one in rig.push()] == [(source.name, 0)]
+    target = rig.restore(source.name)
+    assert source.content(target) == source.content(source.name)
+    zfs("destroy", "-r", target)
 
 
 @whole
