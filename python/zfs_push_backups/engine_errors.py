@@ -51,8 +51,8 @@ _CLASSES: dict[type[errors.ZfsPushBackupsError], str] = {
     errors.StreamUnfit: """
         package.outside_stream
         partial.io partial.no_border partial.no_sums partial.other_place partial.whole
-        splice.bad_list splice.differs splice.kept_changed splice.no_resume_place splice.no_sums
-        splice.not_announced splice.not_resumed splice.other_place splice.other_stream splice.unexpected_record
+        splice.bad_list splice.differs splice.kept_changed splice.no_resume_place splice.no_sums splice.not_announced
+        splice.not_resumed splice.other_keys splice.other_place splice.other_stream splice.unexpected_record
         token.bad_compression token.bad_list token.bad_name token.checksum_mismatch token.missing_key
         token.not_a_token token.too_long token.unexpected_key token.unknown_version
     """,

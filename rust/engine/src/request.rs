@@ -131,6 +131,8 @@ pub struct PartProof {
     pub end_checksum: format::EndChecksum,
     /// Where the part ends; none for the last one.
     pub border: Option<PartBorder>,
+    /// BLAKE3 of the payload of the stream's BEGIN: the keys of an encrypted dataset, else nothing.
+    pub begin_payload: format::Blake3Hash,
     /// BLAKE3 of the OBJECT record that announced the border's object, without the record's own checksum.
     pub announcement: Option<format::Blake3Hash>,
     /// Records of the stream up to the part's end, by type number.

@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 
 use crate::{
-    Begin, Border, HEADER_BYTES, Record, ResumePlace, ResumeToken, ScanError, Scanner, Sink, SpliceError,
-    StreamError,
+    Begin, Border, HEADER_BYTES, Record, RecordKind, ResumePlace, ResumeToken, ScanError, Scanner, Sink,
+    SpliceError, StreamError,
 };
 
 /// Bytes read at a time.
@@ -117,15 +117,15 @@ pub fn last_border(stream: impl Read) -> Result<PartialStream, PartialError> {
     Ok(PartialStream { saved, token, broken })
 }
 
-/// Finds a place in the beginning that was kept, for [`crate::ResumedStream::border_in`]; `fits` looks at its BEGIN.
+/// Finds a place in the beginning that was kept, for [`crate::ResumedStream::border_in`]; `fits` looks at its BEGIN and the payload of that.
 pub(crate) fn border_at(
     stream: impl Read,
     place: ResumePlace,
-    fits: impl FnOnce(&Begin) -> Result<(), SpliceError>,
+    fits: impl FnOnce(&Begin, &[u8]) -> Result<(), SpliceError>,
 ) -> Result<KeptBeginning, PartialError> {
     let ResumePlace { object, offset } = place;
     let (begin, broken, found) = scan(stream, Found { wanted: Some((object, offset)), ..Found::default() })?;
-    fits(&begin)?;
+    fits(&begin, &found.begin_payload)?;
     let Some(border) = found.place else {
         return Err(PartialError::OtherPlace { object, offset, good_bytes: broken.at() });
     };
@@ -163,6 +163,7 @@ fn scan(mut stream: impl Read, mut found: Found) -> Result<(Begin, StreamError, 
 #[derive(Default)]
 struct Found {
     wanted: Option<(u64, u64)>,
+    begin_payload: Vec<u8>,
     place: Option<FoundBorder>,
     previous: Option<Record>,
     proven_bytes: u64,
@@ -214,7 +215,10 @@ impl Sink for Found {
         Ok(())
     }
 
-    fn payload(&mut self, _: &[u8]) -> Result<(), NoSums> {
+    fn payload(&mut self, bytes: &[u8]) -> Result<(), NoSums> {
+        if self.previous.is_some_and(|record| record.kind == RecordKind::Begin) {
+            self.begin_payload.extend_from_slice(bytes);
+        }
         Ok(())
     }
 }

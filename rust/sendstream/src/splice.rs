@@ -30,6 +30,15 @@ use rule::{Rule, Verdict};
 ///
 /// Records come with the positions, sums and borders that they have in the whole stream.
 pub trait SpliceSink: Sink {
+    /// The payload of BEGIN as the whole stream has it, of which the beginning's must be the same: it holds the keys of an
+    /// encrypted dataset.
+    ///
+    /// # Errors
+    /// Ends the splice.
+    fn begin_payload(&mut self, _bytes: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// A record of the resumed stream that the beginning has already; [`Record::at`] counts in the resumed stream.
     ///
     /// With its payload, without the header's own checksum, the OBJECT so given is the one that the
@@ -206,7 +215,10 @@ impl Splicer {
     ) -> Result<(), SpliceFault<S::Error>> {
         self.sums.update(payload);
         match self.latest {
-            Latest::Begin => Ok(self.resumed.payload(payload, self.saved.border)?),
+            Latest::Begin => match self.resumed.payload(payload, self.saved.border)? {
+                Some(whole) => sink.begin_payload(&whole).map_err(SpliceFault::Sink),
+                None => Ok(()),
+            },
             Latest::Dropped => sink.dropped_payload(payload).map_err(SpliceFault::Sink),
             Latest::Kept => {
                 self.made.payload(payload);

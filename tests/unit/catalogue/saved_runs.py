@@ -63,6 +63,7 @@ def part(number: int, attempt: str = "aff5025d") -> dict[str, Any]:
             "blake3": "00" * 32,
             "end_checksum": "1:2:3:4",
             "border": {"after_write": {"object": 8, "end_offset": (number + 1) * length}},
+            "begin_payload": "22" * 32,
             "announcement": "11" * 32,
             "records": [1, 1, 0, 512 * (number + 1), 0, 0, 0, 0, 0, 0, 0],
         },

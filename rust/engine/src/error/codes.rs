@@ -66,6 +66,7 @@ pub const ERROR_CODES: &[&str] = &[
     "splice.no_sums",
     "splice.not_announced",
     "splice.not_resumed",
+    "splice.other_keys",
     "splice.other_place",
     "splice.other_stream",
     "splice.unexpected_record",

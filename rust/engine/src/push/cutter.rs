@@ -133,7 +133,7 @@ impl Cutter {
 
     fn end_part(&mut self, border: Option<Border>, end_checksum: [u64; 4]) -> Result<(), EngineError> {
         let Some(part) = self.part.take() else { return Ok(()) };
-        let proof = self.proving.as_mut().map(|proving| proving.end_part(border, end_checksum));
+        let proof = self.proving.as_mut().map(|proving| Box::new(proving.end_part(border, end_checksum)));
         let end = PartEnd { stream_offset: part.offset, stream_length: self.position - part.offset, proof };
         let writer = match part.body {
             Body::Stored => return self.cutting.stored.prove(part.number, &end),
@@ -194,6 +194,14 @@ impl Sink for Cutter {
 }
 
 impl SpliceSink for Cutter {
+    fn begin_payload(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        if let (Some(proving), Some(beginning)) = (&mut self.proving, &self.behind) {
+            proving.repeated_begin(bytes);
+            beginning.check_begin_payload(proving.begin_payload())?;
+        }
+        Ok(())
+    }
+
     fn dropped(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) -> Result<(), EngineError> {
         if let Some(proving) = &mut self.proving {
             proving.repeated(record, header);

@@ -12,14 +12,14 @@ use crate::buffers::{Buffer, Layout};
 use crate::request::PartProof;
 
 /// What is known of a part when its last byte has been written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PartEnd {
     /// Offset in the stream of the part's first byte.
     pub(crate) stream_offset: u64,
     /// Stream bytes in the part.
     pub(crate) stream_length: u64,
     /// For runs that keep state.
-    pub(crate) proof: Option<PartProof>,
+    pub(crate) proof: Option<Box<PartProof>>,
 }
 
 /// Plain bytes in their slots, ready to be sealed in place.

@@ -19,6 +19,8 @@ const RECORD_CHECKSUM_AT: usize = 280;
 #[derive(Default)]
 pub(crate) struct Proving {
     part: Digest,
+    begin_payload: Digest,
+    in_begin: bool,
     announced: Option<Announcement>,
     in_announcement: bool,
     records: RecordCounts,
@@ -31,9 +33,19 @@ struct Announcement {
 }
 
 impl Proving {
-    /// Behind a border: counts go on, and the object in hand is announced once more before anything else.
+    /// Behind a border: counts go on; BEGIN's payload and the object in hand come once more before anything else.
     pub(crate) fn behind(beginning: &Beginning) -> Self {
         Self { records: beginning.records, ..Self::default() }
+    }
+
+    /// The payload of BEGIN, which the beginning has already.
+    pub(crate) fn repeated_begin(&mut self, payload: &[u8]) {
+        self.begin_payload.update(payload);
+    }
+
+    /// BLAKE3 of BEGIN's payload.
+    pub(crate) fn begin_payload(&self) -> Blake3Hash {
+        Blake3Hash::from_bytes(self.begin_payload.bytes())
     }
 
     /// The header of a record that the beginning has already.
@@ -50,12 +62,16 @@ impl Proving {
     pub(crate) fn record(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) {
         self.part.update(header);
         self.records.count(record.kind);
+        self.in_begin = record.kind == RecordKind::Begin;
         self.announce(record, header);
     }
 
     /// Bytes of the latest record's payload.
     pub(crate) fn payload(&mut self, bytes: &[u8]) {
         self.part.update(bytes);
+        if self.in_begin {
+            self.begin_payload.update(bytes);
+        }
         self.announcement_payload(bytes);
     }
 
@@ -81,6 +97,7 @@ impl Proving {
             blake3: Blake3Hash::from_bytes(part.bytes()),
             end_checksum: EndChecksum(end_checksum),
             border: border.map(Into::into),
+            begin_payload: self.begin_payload(),
             announcement: border.and_then(|border| self.announcement(border)),
             records: self.records.to_array(),
         }
@@ -137,7 +154,7 @@ impl StoredParts {
             known.ok_or_else(|| EngineError::internal("a part that is not stored was to be proven"))?;
         let same = known.part.stream_offset == end.stream_offset
             && known.part.stream_length == end.stream_length
-            && end.proof.is_some_and(|proof| proof == known.proof);
+            && end.proof.as_deref() == Some(&known.proof);
         if !same {
             let why = format!("part {number} of the stream is not the one that is stored");
             return Err(differs(&why).with("part", number));

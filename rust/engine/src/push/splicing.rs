@@ -20,6 +20,7 @@ pub(crate) struct Beginning {
     pub(crate) records: RecordCounts,
     /// Parts before the border.
     pub(crate) parts: u32,
+    begin_payload: Blake3Hash,
     announcement: Option<Blake3Hash>,
 }
 
@@ -54,8 +55,15 @@ impl Beginning {
             saved: SavedBorder { begin, position: end, sums: proof.end_checksum.0, border },
             records: RecordCounts::from_array(proof.records),
             parts: part.part.number.saturating_add(1),
+            begin_payload: proof.begin_payload,
             announcement: proof.announcement,
         })
+    }
+
+    /// # Errors
+    /// `engine.splice_refused` unless BEGIN's payload, of this digest, is the one that the beginning has.
+    pub(crate) fn check_begin_payload(&self, repeated: Blake3Hash) -> Result<(), EngineError> {
+        if repeated == self.begin_payload { Ok(()) } else { Err(from_splice(SpliceError::OtherKeys)) }
     }
 
     /// # Errors

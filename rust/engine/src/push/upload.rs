@@ -155,8 +155,8 @@ impl Uploader {
     }
 
     fn journal(&self, part: &StoredPart) -> Result<(), EngineError> {
-        let Some(proof) = part.end.stream.proof else { return Ok(()) };
-        let entry = JournaledPart { part: part.entry()?, proof };
+        let Some(proof) = part.end.stream.proof.as_deref() else { return Ok(()) };
+        let entry = JournaledPart { part: part.entry()?, proof: *proof };
         let mut entry =
             serde_json::to_value(entry).map_err(|error| EngineError::internal(error.to_string()))?;
         entry["kind"] = "part".into();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::rooms::Room;
 use crate::rooms::kept::{Kept, PART_BYTES, SECOND_SESSION, restored_is};
-use crate::rooms::resumed::{Raw, resumed, resumed_with};
+use crate::rooms::resumed::{Raw, keyed, resumed, resumed_with};
 use crate::rooms::stream::{compressible, incompressible, many_objects};
 
 const THIRD_SESSION: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -155,6 +155,22 @@ fn another_rest_is_never_joined() {
     });
     refused(&bytes, "stream.truncated", |token| resumed(&bytes, token)[..PART_BYTES / 2].to_vec());
     refused(&bytes, "stream.truncated", |_| Vec::new());
+}
+
+#[test]
+fn after_the_key_of_a_dataset_was_changed_the_rest_is_never_joined() {
+    let plain = incompressible(9 << 20);
+    let bytes = keyed(&plain, 1);
+    refused(&bytes, "engine.splice_refused", |token| resumed(&keyed(&plain, 2), token));
+    refused(&bytes, "engine.splice_refused", |token| resumed(&plain, token));
+
+    let (room, mut run, stored) = stopped(&bytes, 3);
+    let rest = resumed(&bytes, &run.token(stored));
+    let request = run.splice_request(&room, stored);
+    run.stop_at(request, &rest[..4 * PART_BYTES + PART_BYTES / 2], stored + 2);
+    let more = run.go_on(THIRD_SESSION);
+    let report = run.splice(&room, more, &resumed(&bytes, &run.token(more))).unwrap();
+    restored_is(&room, &report, &bytes);
 }
 
 #[test]

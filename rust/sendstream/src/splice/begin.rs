@@ -1,4 +1,6 @@
 //! BEGIN of a resumed stream: it must be of the same snapshot, sent the same way, and start at the border.
+//!
+//! A raw stream's BEGIN also holds the keys of its dataset, wrapped in the user's. After `zfs change-key` they are others.
 
 use super::SpliceError;
 use crate::{Begin, Border, Feature, Features, HEADER_BYTES, NvList, Record, SavedBorder, StreamError};
@@ -40,14 +42,15 @@ impl ResumedBegin {
         Ok(self.list_bytes)
     }
 
-    /// Takes a piece of the payload, and checks it once it is whole.
-    pub(super) fn payload(&mut self, bytes: &[u8], border: Border) -> Result<(), SpliceError> {
+    /// Takes a piece of the payload, and checks it once it is whole; returns it then as [`begun_payload`] does.
+    pub(super) fn payload(&mut self, bytes: &[u8], border: Border) -> Result<Option<Vec<u8>>, SpliceError> {
         self.list.extend_from_slice(bytes);
-        if self.list.len() as u64 == self.list_bytes {
-            check_place(&NvList::decode(&self.list)?, border)?;
-            self.list = Vec::new();
+        if (self.list.len() as u64) < self.list_bytes {
+            return Ok(None);
         }
-        Ok(())
+        let list = NvList::decode(&std::mem::take(&mut self.list))?;
+        check_place(&list, border)?;
+        Ok(Some(begun_payload(list)))
     }
 }
 
@@ -74,6 +77,12 @@ pub(super) fn check(resumed: &Begin, begun: &Begin) -> Result<(), SpliceError> {
         None => Ok(()),
         Some((field, expected, found)) => Err(SpliceError::OtherStream { field, expected, found }),
     }
+}
+
+/// The payload that BEGIN has in the whole stream: the list without the place, or nothing where that was all.
+pub(super) fn begun_payload(mut list: NvList) -> Vec<u8> {
+    list.0.retain(|(name, _)| name != "resume_object" && name != "resume_offset");
+    if list.0.is_empty() { Vec::new() } else { list.encode() }
 }
 
 fn check_place(list: &NvList, border: Border) -> Result<(), SpliceError> {

@@ -27,6 +27,11 @@ pub enum SpliceError {
         /// What the resumed stream has.
         found: u64,
     },
+    /// The keys in its BEGIN, or whatever else is there but the place, differ.
+    #[error(
+        "BEGIN of the resumed stream holds other keys (was the key of the dataset changed since?); send the whole snapshot again"
+    )]
+    OtherKeys,
     /// It does not say where it goes on.
     #[error("the resumed stream does not say where it goes on: send the whole snapshot again")]
     NoResumePlace,
@@ -87,6 +92,7 @@ impl SpliceError {
             Self::Stream(error) => error.code(),
             Self::NotResumed => "splice.not_resumed",
             Self::OtherStream { .. } => "splice.other_stream",
+            Self::OtherKeys => "splice.other_keys",
             Self::NoResumePlace => "splice.no_resume_place",
             Self::BadList(_) => "splice.bad_list",
             Self::OtherPlace { .. } => "splice.other_place",

@@ -3,7 +3,7 @@
 use std::io::{self, Chain, Cursor, Read};
 
 use super::SpliceError;
-use super::begin::{MOST_LIST_BYTES, check};
+use super::begin::{MOST_LIST_BYTES, begun_payload, check};
 use crate::saved::border_at;
 use crate::{
     Begin, Feature, Features, HEADER_BYTES, KeptBeginning, NvList, PartialError, RecordKind, ResumePlace,
@@ -15,6 +15,7 @@ use crate::{
 pub struct ResumedStream<R> {
     begin: Begin,
     place: ResumePlace,
+    begun_payload: Vec<u8>,
     bytes: Chain<Cursor<Vec<u8>>, R>,
 }
 
@@ -30,8 +31,8 @@ impl<R: Read> ResumedStream<R> {
         let begin = Begin::parse(&head).map_err(|error| refused(error.into()))?;
         let list_bytes = list_bytes(&begin).map_err(refused)?;
         take(&mut resumed, list_bytes, &mut head)?;
-        let place = place(&head, list_bytes).map_err(refused)?;
-        Ok(Self { begin, place, bytes: Cursor::new(head).chain(resumed) })
+        let (place, begun_payload) = place(&head, list_bytes).map_err(refused)?;
+        Ok(Self { begin, place, begun_payload, bytes: Cursor::new(head).chain(resumed) })
     }
 
     /// Where it goes on.
@@ -46,7 +47,10 @@ impl<R: Read> ResumedStream<R> {
     /// # Errors
     /// [`PartialError`] says why there is none.
     pub fn border_in(&self, kept: impl Read) -> Result<KeptBeginning, PartialError> {
-        border_at(kept, self.place, |begun| check(&self.begin, begun))
+        border_at(kept, self.place, |begun, payload| {
+            check(&self.begin, begun)?;
+            if payload == self.begun_payload { Ok(()) } else { Err(SpliceError::OtherKeys) }
+        })
     }
 }
 
@@ -80,14 +84,15 @@ fn list_bytes(begin: &Begin) -> Result<u64, SpliceError> {
     }
 }
 
-fn place(head: &[u8], list_bytes: u64) -> Result<ResumePlace, SpliceError> {
+/// The place, and the payload that BEGIN has without it.
+fn place(head: &[u8], list_bytes: u64) -> Result<(ResumePlace, Vec<u8>), SpliceError> {
     let list = &head[HEADER_BYTES..];
     if (list.len() as u64) < list_bytes {
         return Err(StreamError::Truncated { at: head.len() as u64 }.into());
     }
     let list = NvList::decode(list)?;
     match (list.uint64("resume_object"), list.uint64("resume_offset")) {
-        (Some(object), Some(offset)) => Ok(ResumePlace { object, offset }),
+        (Some(object), Some(offset)) => Ok((ResumePlace { object, offset }, begun_payload(list))),
         _ => Err(SpliceError::NoResumePlace),
     }
 }

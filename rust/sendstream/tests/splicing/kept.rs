@@ -103,3 +103,13 @@ fn a_stream_that_does_not_resume_is_refused_before_anything_is_kept() {
     hostile[HEADER_BYTES..HEADER_BYTES + 96].fill(9);
     assert_eq!(refusal(&hostile).code(), "splice.bad_list");
 }
+
+#[test]
+fn after_the_key_was_changed_nothing_is_joined() {
+    let mut raws = raw_records(&fixture("e-raw"));
+    let key = raws[0].payload.windows(6).position(|name| name == b"MASTER").unwrap() + 24;
+    raws[0].payload[key] ^= 1;
+    let other = encode(&raws, ByteOrder::Little, Sums::EveryRecord);
+    let error = find(&other[..other.len() - HEADER_BYTES], &fixture("e-raw.resumed")).unwrap_err();
+    assert!(matches!(error, PartialError::Splice(SpliceError::OtherKeys)), "{error}");
+}

@@ -23,9 +23,10 @@ use sendstream::{
 };
 use streams::Seen;
 
-/// Keeps the continuation and what was dropped.
+/// Keeps the continuation, what was dropped, and BEGIN's payload.
 #[derive(Default)]
 pub(crate) struct Spliced {
+    pub(crate) begin_payload: Vec<u8>,
     pub(crate) kept: streams::Recorder,
     pub(crate) dropped: Vec<(Record, [u8; HEADER_BYTES], Vec<u8>)>,
 }
@@ -48,6 +49,11 @@ impl Sink for Spliced {
 }
 
 impl SpliceSink for Spliced {
+    fn begin_payload(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.begin_payload.extend_from_slice(bytes);
+        Ok(())
+    }
+
     fn dropped(&mut self, record: &Record, header: &[u8; HEADER_BYTES]) -> Result<(), Infallible> {
         self.dropped.push((*record, *header, Vec::new()));
         Ok(())
@@ -109,6 +115,7 @@ pub(crate) fn assert_spliced(
     let (sink, summary) = splice(saved, resumed)
         .unwrap_or_else(|error| panic!("{what}: {:?} at {}: {error}", saved.border, saved.position));
     let position = usize::try_from(saved.position).unwrap();
+    assert!(sink.begin_payload == records[0].payload, "{what}: BEGIN's payload");
     assert!(sink.kept.bytes() == stream[position..], "{what}: {:?} at {position}", saved.border);
     let rest = records.iter().position(|seen| seen.record.at == saved.position).unwrap();
     assert!(sink.kept.0 == records[rest..], "{what}: records from {position}");

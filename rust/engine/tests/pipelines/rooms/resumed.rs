@@ -47,8 +47,12 @@ pub(crate) fn resumed_with(stream: &[u8], token: &str, change: impl FnOnce(&mut 
         }
     }
     change(&mut sent);
+    written(sent)
+}
+
+fn written(raws: Vec<Raw>) -> Vec<u8> {
     let mut writer = StreamWriter::new(Vec::new());
-    for raw in sent {
+    for raw in raws {
         writer.record(&raw.header).unwrap();
         writer.payload(&raw.payload).unwrap();
     }
@@ -57,14 +61,27 @@ pub(crate) fn resumed_with(stream: &[u8], token: &str, change: impl FnOnce(&mut 
 
 fn begin(mut raw: Raw, token: &ResumeToken) -> Raw {
     let version = u64::from_le_bytes(*raw.header[16..].first_chunk().unwrap()) | RESUMING;
-    raw.payload = NvList(vec![
+    let mut list = vec![
         ("resume_object".to_owned(), NvValue::Uint64(token.object)),
         ("resume_offset".to_owned(), NvValue::Uint64(token.offset)),
-    ])
-    .encode();
+    ];
+    list.extend(NvList::decode(&raw.payload).map_or_else(|_| Vec::new(), |keys| keys.0));
     raw.header[16..24].copy_from_slice(&version.to_le_bytes());
-    raw.header[4..8].copy_from_slice(&u32::try_from(raw.payload.len()).unwrap().to_le_bytes());
+    put_list(&mut raw, list);
     raw
+}
+
+fn put_list(begin: &mut Raw, list: Vec<(String, NvValue)>) {
+    begin.payload = NvList(list).encode();
+    begin.header[4..8].copy_from_slice(&u32::try_from(begin.payload.len()).unwrap().to_le_bytes());
+}
+
+/// The stream as of a dataset with this key, which BEGIN holds.
+pub(crate) fn keyed(stream: &[u8], key: u64) -> Vec<u8> {
+    let mut raws = records(stream);
+    let keys = NvList(vec![("DSL_CRYPTO_MASTER_KEY_1".to_owned(), NvValue::Uint64(key))]);
+    put_list(&mut raws[0], vec![("crypt_keydata".to_owned(), NvValue::List(keys))]);
+    written(raws)
 }
 
 struct Raws(Vec<Raw>);
