@@ -21,8 +21,8 @@ class SavedRun:
 
     `base` is what `zfs send -i` got (`@name` or `#name`), `base_guid` its guid, `parent_id` the backup that has it.
     `part_size_bytes` None is `auto`, by `estimated_bytes`. `manifest_key` and `manifest` are there from the moment
-    the run was about to commit. `splice_refused`: why `zfs send -t` could not go on with it. `outcome` None: not
-    ended. `swept`: nothing of it is left to remove.
+    the run was about to commit. `createtxg`: the transaction group that made the snapshot. `splice_refused`: why `zfs
+    send -t` could not go on with it. `outcome` None: not ended. `swept`: nothing of it is left to remove.
     """
 
     id: str
@@ -49,6 +49,7 @@ class SavedRun:
     tree_group: str | None
     resumable: bool
     begun: datetime
+    createtxg: int | None = None
     sessions: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     begin_record: str | None = None

@@ -21,6 +21,7 @@ HISTORY_LENGTH: Final = 500
 _FACTS: Final = (
     "dataset_guid",
     "snapshot_guid",
+    "createtxg",
     "parent_id",
     "base",
     "base_guid",

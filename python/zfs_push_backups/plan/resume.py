@@ -26,8 +26,8 @@ class Present:
 
     `base` says whether the run's base exists here (snapshot or bookmark), `parent` whether the backup it stands on is
     committed in the store; both True for a full. `dataset_guid` is that of the dataset which has the snapshot now,
-    `renamed` what the run's is called now. `can_resume`: whether this zfs has `zfs send -t`. `sent_since` is a backup
-    of the same snapshot whose push began later.
+    `createtxg` the snapshot's, `renamed` what the run's dataset is called now. `can_resume`: whether this zfs has `zfs
+    send -t`. `sent_since` is a backup of the same snapshot whose push began later.
     """
 
     recipients: frozenset[str]
@@ -38,6 +38,7 @@ class Present:
     zfs_kernel: str | None
     snapshot: str | None
     dataset_guid: str | None = None
+    createtxg: int | None = None
     renamed: str | None = None
     can_resume: bool = False
     base: bool = True
@@ -200,9 +201,11 @@ def _whys(run: SavedRun, present: Present, stored: int) -> Iterator[str]:
     if run.zfs_kernel is None or run.zfs_kernel != present.zfs_kernel:
         was, now = run.zfs_kernel or "unknown", present.zfs_kernel or "unknown"
         yield f"the zfs module was {was} and is {now} now, which may send other records"
+    # A snapshot that was received again has its old guid; its records may be others.
     if run.dataset_guid is None or run.dataset_guid != present.dataset_guid:
-        # A snapshot that was received has its old guid; its records may be others.
         yield f"zfs doesn't tell that {run.dataset} is still the dataset it was"
+    if run.createtxg is None or run.createtxg != present.createtxg:
+        yield f"zfs doesn't tell that {run.name} is still the snapshot it was"
     if stored < LEAST_PARTS_TO_SPLICE:
         yield f"{stored} parts are too few to go on with: one is to stand on, one to be made again"
     elif run.begin_record is None or not _has_border(run.parts[stored - LEAST_PARTS_TO_SPLICE]):

@@ -153,6 +153,7 @@ def new_run(destination: Destination, session: Session, decision: Decision, **fa
         source=destination.source,
         snapshot=decision.target.name,
         snapshot_guid=decision.target.guid,
+        createtxg=decision.target.createtxg,
         level=decision.level,
         parent_id=decision.parent_id,
         recipients=destination.recipients,

@@ -156,6 +156,7 @@ class Settlement:
             flags=send.flags_for(capabilities, raw=raw),
             zfs_kernel=capabilities.kernel,
             dataset_guid=facts.guid,
+            createtxg=None if target is None else target.createtxg,
             renamed=None if home == run.dataset else home,
             can_resume=capabilities.send_resume,
             snapshot=None if target is None else target.name,

@@ -8,11 +8,24 @@ use store::{ObjectStore, ThawState};
 use crate::error::EngineError;
 use crate::push::store_checksum;
 
+/// What to do with a part of which the store keeps no checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unkept {
+    /// Read it again.
+    Read,
+    /// Trust what was read again when it was stored.
+    Trust,
+}
+
 /// Why a part differs from what was stored; none if it does not.
 ///
 /// # Errors
 /// `store.*`.
-pub(crate) async fn differs(store: &dyn ObjectStore, part: &Part) -> Result<Option<String>, EngineError> {
+pub(crate) async fn differs(
+    store: &dyn ObjectStore,
+    part: &Part,
+    unkept: Unkept,
+) -> Result<Option<String>, EngineError> {
     let named = |error: store::StoreError| EngineError::from(error).with("key", &part.key);
     let object = match store.head(&part.key).await {
         Ok(object) => object,
@@ -28,6 +41,7 @@ pub(crate) async fn differs(store: &dyn ObjectStore, part: &Part) -> Result<Opti
         }
         // What the store acknowledged with a checksum of its own but does not keep can only be trusted or paid for.
         _ if object.thaw == ThawState::Cold => true,
+        _ if unkept == Unkept::Trust => true,
         _ if known.kind != ChecksumKind::Reread && known.algorithm != ChecksumAlgorithm::None => true,
         _ => reread(store, part).await?,
     };

@@ -21,6 +21,7 @@ RUN = SavedRun(
     dataset_guid="17446744073709551615",
     snapshot="daily",
     snapshot_guid=0xB9A8D8F5A1B2C3D4,
+    createtxg=4711,
     level=0,
     parent_id=None,
     base=None,

@@ -21,6 +21,7 @@ NOW = Present(
     zfs_kernel="2.1.11",
     snapshot="daily",
     dataset_guid=RUN.dataset_guid,
+    createtxg=RUN.createtxg,
     can_resume=True,
 )
 USUAL = Asked()
@@ -57,6 +58,8 @@ def unproven(number: int) -> dict[str, Any]:
         (replace(STORED, zfs_kernel=None), replace(NOW, zfs_kernel=None), "was unknown and is unknown now"),
         (STORED, replace(NOW, dataset_guid="7"), "still the dataset it was"),
         (STORED, replace(NOW, dataset_guid=None), "still the dataset it was"),
+        (STORED, replace(NOW, createtxg=4712), "still the snapshot it was"),
+        (replace(STORED, createtxg=None), replace(NOW, createtxg=None), "still the snapshot it was"),
         (replace(STORED, dataset_guid=None), replace(NOW, dataset_guid=None), "still the dataset it was"),
         (STORED, replace(NOW, can_resume=False), "no zfs send -t"),
         (replace(STORED, splice_refused="another FREE"), NOW, "could not go on with it: another FREE"),

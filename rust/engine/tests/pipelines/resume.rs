@@ -65,11 +65,34 @@ fn what_killed_sessions_left_unfinished_is_gone_before_anything_is_uploaded() {
 fn a_part_that_was_damaged_in_the_store_does_not_count() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);
-    let path = room.root().join(run.parts()[2]["key"].as_str().unwrap());
+    damage(&room, &run.parts()[2]);
+    assert_eq!(run.look(&room)["stored"], 2);
+}
+
+/// Changes a byte of a stored part.
+fn damage(room: &Room, part: &Value) {
+    let path = room.root().join(part["key"].as_str().unwrap());
     let mut sealed = std::fs::read(&path).unwrap();
     sealed[1000] ^= 1;
     std::fs::write(&path, sealed).unwrap();
-    assert_eq!(run.look(&room)["stored"], 2);
+}
+
+#[test]
+fn only_what_a_crash_can_have_caught_is_read_again() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(280 << 20), Kept::new());
+    let source = file_of(room.folder.path(), &bytes);
+    let push = engine::start_push(run.request(&room, 0), Vec::new(), source);
+    push.source.send(SourceExit::Failed { message: "killed behind END".to_owned() });
+    assert_eq!(run.finish(&push, true).unwrap_err().code, "engine.source_failed");
+    let (parts, stored) = (run.parts(), run.gap_free());
+    damage(&room, &parts[0]);
+    assert_eq!(run.look(&room)["stored"], stored, "it was read again when it was stored");
+    let newer = stored - 255;
+    damage(&room, &parts[newer]);
+    assert_eq!(run.look(&room)["stored"], newer);
+    damage(&room, &parts[0]);
+    std::fs::write(room.root().join(parts[1]["key"].as_str().unwrap()), b"short").unwrap();
+    assert_eq!(run.look(&room)["stored"], 1, "the length of each is looked at");
 }
 
 #[test]
