@@ -21,7 +21,7 @@ MIB = 1 << 20
 PART_BYTES = MIB
 TAG = "zfs-push-backups:folder"
 # Parts come one after the other, so that the journal can be watched.
-SLOW = ("--limit-upload", "5MiB")
+SLOW = ("--limit-upload", "4MiB")
 GOES_ON = re.compile(r"existing state found: (\d+) parts, .* going on at part (\d+)")
 
 

@@ -57,8 +57,9 @@ def results(grove: Grove, module_rig: Rig) -> Results:
 
 @pytest.fixture(scope="module")
 def restored(results: Results, grove: Grove, module_rig: Rig) -> dict[str, str]:
-    """The whole tree, restored from each host."""
-    return {host: module_rig.restore(grove.root, "--recursive", host=host) for host in HOSTS}
+    """The whole tree, restored from each host, from the folder with its properties."""
+    folder = module_rig.restore(grove.root, "--recursive", "--properties", host="folder")
+    return {"folder": folder, "bucket": module_rig.restore(grove.root, "--recursive", host="bucket")}
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -150,8 +151,9 @@ def test_stock_tools_bring_it_back_from_a_bucket(
     same(zfs_pool, grove, shape, module_rig.recover("bucket", grove.name(shape)))
 
 
-def test_properties_come_back_where_asked(results: Results, grove: Grove, module_rig: Rig) -> None:
-    target = module_rig.restore(grove.root, "--recursive", "--properties")
+def test_properties_come_back_where_asked(restored: dict[str, str], grove: Grove) -> None:
+    target = restored["folder"]
+    assert "org.example:note" not in local(restored["bucket"])
     assert local(target) == local(grove.root)
     assert local(target)["org.example:note"] == NOTE
     for shape in EVERY:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.pool import Dataset, zfs
 from harness.program import Ended
-from vm.rig import Rig, guids
+from vm.rig import Rig, guids, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 
@@ -54,6 +54,7 @@ def test_a_redacted_stream_is_refused(rig: Rig, two: Dataset, tmp_path: Path) ->
     zfs("destroy", "-r", clone)
 
 
+@whole
 def test_a_resumed_stream_is_refused(rig: Rig, two: Dataset) -> None:
     target = rig.pool.unused_name("half")
     half = send(f"{two.name}@two")[:400_000]
@@ -63,6 +64,7 @@ def test_a_resumed_stream_is_refused(rig: Rig, two: Dataset) -> None:
     rig.pool.destroy(target)
 
 
+@whole
 def test_a_cut_stream_leaves_nothing(rig: Rig, two: Dataset) -> None:
     take(rig, send(f"{two.name}@two")[:-1000], f"{two.name}@two").refused(1)
     assert rig.place("folder").backup_keys() == set()

@@ -48,7 +48,7 @@ TimeoutStopSec={STOP_SECONDS}
 """)
         systemctl("daemon-reload")
 
-    (source.path / "file").write_bytes(random.Random(7).randbytes(12 * MIB))  # noqa: S311
+    (source.path / "file").write_bytes(random.Random(7).randbytes(8 * MIB))  # noqa: S311
     source.snapshot("one")
     rig.configure([rig.task(source.name)], part_size="1MiB")
     yield write
