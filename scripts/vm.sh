@@ -6,7 +6,7 @@
 scripts/system-packages vm
 vm_memory_mib=${ZPB_VM_MEMORY_MIB:-3072}
 vm_machine_id=7a66732d707573682d6261636b757073
-vm_boot_seconds=${ZPB_VM_BOOT_SECONDS:-300}
+vm_boot_seconds=${ZPB_VM_BOOT_SECONDS:-900}
 
 # However this shell ends, the machine ends with it; vm_at_exit may be defined anew.
 vm_at_exit() { :; }
