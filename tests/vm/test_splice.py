@@ -29,14 +29,13 @@ class Cell:
 
 
 SAMPLE = [
-    Cell("plain", None, (TERM,)),
     Cell("attributes", "bookmark", (KILL, TERM)),
     Cell("raw", "snapshot", (KILL,)),
-    Cell("volume", None, (KILL,)),
+    Cell("volume", None, (TERM,)),
 ]
 MORE = [
     *(Cell(kind, base, (KILL, TERM, KILL)) for kind in KINDS for base in (None, "snapshot", "bookmark")),
-    *(Cell(kind, None, (TERM,)) for kind in KINDS if kind != "plain"),
+    *(Cell(kind, None, (TERM,)) for kind in KINDS if kind != "volume"),
 ]
 CELLS = [*SAMPLE, *MORE] if EVERYTHING else SAMPLE
 
