@@ -50,7 +50,6 @@ def test_nothing_is_uploaded_while_raw_is_unsaid(rig: Rig, vault: Vault) -> None
     assert rig.place("folder").backup_keys() == set()
 
 
-@whole
 def test_a_decrypted_send_needs_the_key_and_says_so(rig: Rig, vault: Vault) -> None:
     rig.configure([rig.task(vault.name, raw=False)])
     vault.close()

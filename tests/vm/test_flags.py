@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.pool import Dataset, Pool
-from harness.trees import MIB
 from vm.rig import Rig, facts, guids, mounted
+from vm.shapes import change_large, large
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 # The real one; only its usage text is older.
@@ -26,8 +26,7 @@ exit 2
 def records(zfs_pool: Pool) -> Iterator[Dataset]:
     """Records of 1 MiB, compressed and not."""
     made = zfs_pool.create("records", recordsize="1M", compression="lz4")
-    (made.path / "dense").write_bytes(bytes(range(256)) * 4096 * 3)
-    (made.path / "large").write_bytes(os.urandom(4 * MIB + 5))
+    large(made.path)
     made.snapshot("one")
     yield made
     zfs_pool.destroy(made.name)
@@ -49,10 +48,7 @@ def test_large_records_in_pieces_and_a_chain_that_keeps_its_flags(
     usual = rig.environment
     without_large_blocks(rig, tmp_path / "older")
     rig.push()
-    with (records.path / "large").open("r+b") as file:
-        file.seek(2 * MIB - 7)
-        file.write(os.urandom(20))
-    (records.path / "dense").write_bytes(bytes(range(255)) * 4096)
+    change_large(records.path)
     records.snapshot("two")
     assert [one["level"] for one in rig.push()] == [1]
     assert [manifest["send"]["flags"] for manifest in rig.manifests("folder").values()] == [["-e", "-c"]] * 2

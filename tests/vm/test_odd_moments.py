@@ -55,7 +55,6 @@ def test_bookmarks_do_not_pile_up(rig: Rig, source: Dataset) -> None:
     assert set(guids(rig.restore(source.name))) <= {f"s{number}" for number in range(5)}
 
 
-@whole
 def test_holds_of_others_are_left_alone(rig: Rig, source: Dataset) -> None:
     source.snapshot("one")
     zfs("hold", "somebody", f"{source.name}@one")

@@ -50,8 +50,6 @@ def change_facts(rig: Rig, key: str, value: str) -> None:
         assert changed.rowcount == 1
 
 
-# The real other module is test_crossing's.
-@whole
 def test_another_module_reads_again(begin: Begin) -> None:
     journey = begin("plain", None)
     journey.interrupt(KILL)

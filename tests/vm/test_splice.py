@@ -29,13 +29,14 @@ class Cell:
 
 
 SAMPLE = [
+    Cell("plain", None, (TERM,)),
     Cell("attributes", "bookmark", (KILL, TERM)),
     Cell("raw", "snapshot", (KILL,)),
-    Cell("volume", None, (TERM,)),
+    Cell("volume", None, (KILL,)),
 ]
 MORE = [
     *(Cell(kind, base, (KILL, TERM, KILL)) for kind in KINDS for base in (None, "snapshot", "bookmark")),
-    *(Cell(kind, None, (TERM,)) for kind in KINDS if kind != "volume"),
+    *(Cell(kind, None, (TERM,)) for kind in KINDS if kind != "plain"),
 ]
 CELLS = [*SAMPLE, *MORE] if EVERYTHING else SAMPLE
 

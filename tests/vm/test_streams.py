@@ -38,7 +38,6 @@ def test_a_full_and_its_increment(rig: Rig, two: Dataset) -> None:
     assert guids(rig.restore(two.name)) == guids(two.name)
 
 
-@whole
 def test_compound_streams_are_refused(rig: Rig, two: Dataset) -> None:
     for words in (("-R", f"{two.name}@two"), ("-p", f"{two.name}@two"), ("-I", "@one", f"{two.name}@two")):
         take(rig, send(*words), f"{two.name}@two").refused(2, "compound")
