@@ -32,10 +32,11 @@ MAX_RECORDSIZE = Path("/sys/module/zfs/parameters/zfs_max_recordsize")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `whole` marks, but for the whole; what was named on the command line is wanted."""
-    if EVERYTHING or config.getoption("keyword") or any("::" in word for word in config.args):
+    """Leave out what `by_name` marks, and what `whole` marks but for the whole; what was named is wanted."""
+    if config.getoption("keyword") or any("::" in word for word in config.args):
         return
-    left_out = [item for item in items if hasattr(getattr(item, "obj", None), "only_in_the_whole")]
+    marks = {"only_by_name"} if EVERYTHING else {"only_by_name", "only_in_the_whole"}
+    left_out = [item for item in items if marks & vars(getattr(item, "obj", item)).keys()]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

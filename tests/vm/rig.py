@@ -23,6 +23,12 @@ SOURCE = "vm-machine"
 Test = TypeVar("Test", bound=Callable[..., None])
 
 
+def by_name(test: Test) -> Test:
+    """Mark a test that runs only where it is named: it measures, and needs the processors for itself."""
+    vars(test)["only_by_name"] = True
+    return test
+
+
 def whole(test: Test) -> Test:
     """Mark a test that runs in the whole only: the sample has minutes."""
     vars(test)["only_in_the_whole"] = True

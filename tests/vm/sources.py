@@ -57,8 +57,7 @@ class Source:
                 file.write(chance.randbytes(self.mebibytes * MIB))
                 os.fsync(file.fileno())
             return
-        if self.raw and get(self.name, "keystatus") == "unavailable":
-            zfs("load-key", "-L", f"file://{self.key}", self.name)
+        self.open()
         folder = mounted(self.pool, self.name)
         if self.kind.endswith("attributes"):
             _attributes(folder, chance, seed, self.mebibytes * MIB // 200)
@@ -68,6 +67,11 @@ class Source:
                 file.seek(seed * MIB + 12_345)
                 file.write(chance.randbytes(4 * MIB))
             (folder / f"small-{seed}").write_bytes(b"small " * 12)
+
+    def open(self, name: str = "") -> None:
+        """Load the key, if there is one, of it or of what it was restored to."""
+        if self.raw and get(name or self.name, "keystatus") == "unavailable":
+            zfs("load-key", "-L", f"file://{self.key}", name or self.name)
 
     def close(self) -> None:
         """Take the key away, if there is one."""
@@ -79,8 +83,7 @@ class Source:
         """Everything that must be the same in a restored dataset."""
         if self.kind == "volume":
             return get(name, "volsize"), device(name).read_bytes()
-        if self.raw and get(name, "keystatus") == "unavailable":
-            zfs("load-key", "-L", f"file://{self.key}", name)
+        self.open(name)
         return facts(mounted(self.pool, name))
 
 

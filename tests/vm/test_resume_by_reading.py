@@ -136,3 +136,19 @@ def test_a_renamed_snapshot_says_why_it_begins_anew(begin: Begin) -> None:
     assert stored_parts(journey.rig) == named_parts(journey.rig)
     target = journey.rig.restore(journey.source.name)
     assert journey.source.content(target) == journey.source.content(journey.source.name)
+
+
+def test_another_key_is_no_way_to_go_on(begin: Begin, tmp_path: Path) -> None:
+    """A raw stream begins with the wrapped keys: its stored beginning opens with the old key alone."""
+    journey = begin("raw", None)
+    journey.interrupt(KILL)
+    source, another = journey.source, tmp_path / "another-key"
+    another.write_text("f" * 64)
+    source.open()
+    zfs("change-key", "-o", f"keylocation=file://{another}", source.name)
+    source.close()
+    source.key = another
+    done = journey.rig.run("push", "--json", "-v").good()
+    assert done.results()[-1]["made"] == "zfs", done
+    assert stored_parts(journey.rig) == named_parts(journey.rig)
+    journey.restored_is_the_same()

@@ -19,7 +19,7 @@ from harness.pool import Dataset
 from harness.program import COMMAND
 from harness.trees import MIB
 from vm.interruption import open_runs, until
-from vm.rig import HOSTS, Rig, whole
+from vm.rig import HOSTS, Rig, by_name
 from zfs_push_backups.catalogue.catalogue import FILE_NAME
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(3600)]
@@ -75,7 +75,7 @@ def forbid_splice(rig: Rig) -> None:
         connection.execute("UPDATE runs SET splice_refused = 'for the table'")
 
 
-@whole
+@by_name
 @pytest.mark.parametrize("host", HOSTS)
 def test_going_on_at_ninety_percent(rig: Rig, source: Dataset, host: str, capsys: pytest.CaptureFixture[str]) -> None:
     with (source.path / "large").open("wb") as file:

@@ -34,10 +34,7 @@ SAMPLE = [
     Cell("raw", "snapshot", (KILL,)),
     Cell("volume", None, (KILL,)),
 ]
-MORE = [
-    *(Cell(kind, base, (KILL, TERM, KILL)) for kind in KINDS for base in (None, "snapshot", "bookmark")),
-    *(Cell(kind, None, (TERM,)) for kind in KINDS if kind != "plain"),
-]
+MORE = [Cell(kind, base, (KILL, TERM, KILL)) for kind in KINDS for base in (None, "snapshot", "bookmark")]
 CELLS = [*SAMPLE, *MORE] if EVERYTHING else SAMPLE
 
 

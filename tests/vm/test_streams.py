@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.pool import Dataset, zfs
-from harness.program import Ended
+from harness.program import Ended, program
 from vm.rig import Rig, guids, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
@@ -68,3 +68,14 @@ def test_a_resumed_stream_is_refused(rig: Rig, two: Dataset) -> None:
 def test_a_cut_stream_leaves_nothing(rig: Rig, two: Dataset) -> None:
     take(rig, send(f"{two.name}@two")[:-1000], f"{two.name}@two").refused(1)
     assert rig.place("folder").backup_keys() == set()
+
+
+def test_what_stream_token_says_to_type(two: Dataset, tmp_path: Path) -> None:
+    stream, broken = send("-Lec", f"{two.name}@two"), tmp_path / "broken.zs"
+    broken.write_bytes(stream[:400_000])
+    said = program("stream", "token", "--json", broken).good().json()
+    assert len(said["commands"]) == 3
+    for command in said["commands"]:
+        subprocess.run(["bash", "-c", command], check=True, cwd=tmp_path, timeout=120)
+    assert Path(f"{broken}.whole").read_bytes() == stream
+    program("stream", "inspect", f"{broken}.whole").good()

@@ -62,11 +62,14 @@ async fn gap_free(
     let trusted = ready.len() - newest(&ready);
     let looks = ready.iter().enumerate().map(|(number, part)| {
         let unkept = if number < trusted { Unkept::Trust } else { Unkept::Read };
-        stored_checksum::differs(store.as_ref(), &part.part, unkept)
+        let (store, part) = (Arc::clone(store), part.part.clone());
+        // A task each, as hashing what is read again keeps a core busy.
+        tokio::spawn(async move { stored_checksum::differs(store.as_ref(), &part, unkept).await })
     });
     let mut looks = stream::iter(looks).buffered(LOOKS_AT_ONCE);
     let mut stored = 0;
-    while let Some(differs) = looks.next().await {
+    while let Some(looked) = looks.next().await {
+        let differs = looked.map_err(|error| EngineError::internal(format!("a look at a part: {error}")))?;
         if let Some(why) = differs? {
             return Ok((stored, Some(why)));
         }
