@@ -118,7 +118,7 @@ def test_a_descriptor_that_is_none_is_refused(vault: Vault, descriptor: int) -> 
 
 def test_the_engine_has_its_own_descriptor_and_no_child_inherits_it(vault: Vault) -> None:
     with OpenPush(vault) as push:
-        pipe = os.fstat(push.writing).st_ino
+        pipe = inode(push.writing)
         mine = push.writing
         others = [fd for fd in open_descriptors() if fd != mine and inode(fd) == pipe]
         assert len(others) == 1, "the caller's reading end is closed, the engine's is open"
@@ -133,11 +133,12 @@ def open_descriptors() -> list[int]:
     return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
 
 
-def inode(descriptor: int) -> int | None:
+def inode(descriptor: int) -> tuple[int, int] | None:
     try:
-        return os.fstat(descriptor).st_ino
+        about = os.fstat(descriptor)
     except OSError:
         return None
+    return about.st_dev, about.st_ino
 
 
 def test_what_a_stream_is_comes_from_its_first_record() -> None:

@@ -62,7 +62,7 @@ pub(crate) async fn run(
     let mut pipeline = Pipeline::start(&request, head, source, Arc::clone(&recipients), &context)?;
     let push = Push { request: &request, store, recipients, exit, context: &context };
     let result = push.run(&mut pipeline).await;
-    pipeline.stop();
+    pipeline.end().await;
     let (manifest, store) = match result {
         Err(error) if error.is_cancelled() && context.cancel.is_cancelled() => {
             return Err(context.cancelled_error());

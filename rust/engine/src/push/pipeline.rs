@@ -2,7 +2,6 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
 
 use format::Compression;
 use sealing::Recipients;
@@ -25,13 +24,15 @@ use crate::job::JobContext;
 use crate::request::PushRequest;
 use crate::wake;
 
-/// The running stages; dropping it does not stop them, [`Pipeline::stop`] does.
+/// The running stages; dropping it does not stop them, [`Pipeline::stop`] and [`Pipeline::end`] do.
 pub(crate) struct Pipeline {
     begin: Option<oneshot::Receiver<Begin>>,
     summary: Option<oneshot::Receiver<Result<StreamSummary, EngineError>>>,
     /// Sealed pieces, in stream order; an error is the last one.
     pub(crate) sealed: UnboundedReceiver<SealResult>,
     stop: CancellationToken,
+    /// Closed once their thread is done.
+    running: [oneshot::Receiver<()>; 2],
 }
 
 impl Pipeline {
@@ -47,7 +48,7 @@ impl Pipeline {
         let (pieces, plain) = mpsc::channel();
         let (sealed_out, sealed) = tokio::sync::mpsc::unbounded_channel();
         let sealer = Sealer::new(0, pool.layout().piece_bytes)?;
-        start_thread("zpb-sealing", context, move || sealer.run(&plain, &sealed_out))?;
+        let sealing = start_thread("zpb-sealing", context, move || sealer.run(&plain, &sealed_out))?;
         let runtime = tokio::runtime::Handle::current();
         let line = PieceLine { pool, pieces, runtime, cancel: stop.clone() };
         let source = Source {
@@ -73,8 +74,8 @@ impl Pipeline {
         let (summary_out, summary) = oneshot::channel();
         // A closed channel means that the job is over for a reason of its own.
         let reading = move || drop(summary_out.send(reading.run(begin_out)));
-        start_thread("zpb-reading", context, reading)?;
-        Ok(Self { begin: Some(begin), summary: Some(summary), sealed, stop })
+        let reading = start_thread("zpb-reading", context, reading)?;
+        Ok(Self { begin: Some(begin), summary: Some(summary), sealed, stop, running: [reading, sealing] })
     }
 
     /// What stream it is, or why there is none.
@@ -108,16 +109,31 @@ impl Pipeline {
         self.stop.cancel();
         self.sealed.close();
     }
+
+    /// Ends the stages and waits for it: then the source's descriptor is closed and no buffer is in use.
+    pub(crate) async fn end(mut self) {
+        self.stop();
+        for running in self.running {
+            // Nothing is ever sent; the thread's end closes it.
+            let _ = running.await;
+        }
+    }
 }
 
+/// Starts a thread; what it returns is closed when the thread is done, with all that `work` owned.
 fn start_thread(
     name: &str,
     context: &JobContext,
     work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, EngineError> {
+) -> Result<oneshot::Receiver<()>, EngineError> {
     let log = context.clone();
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || log.log_here(work));
-    started.map_err(|error| EngineError::internal(format!("starting thread {name}: {error}")))
+    let (running, done) = oneshot::channel();
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        log.log_here(work);
+        drop(running);
+    });
+    started.map_err(|error| EngineError::internal(format!("starting thread {name}: {error}")))?;
+    Ok(done)
 }
 
 /// Everything the reading thread works with.
