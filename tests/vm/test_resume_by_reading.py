@@ -146,7 +146,7 @@ def test_another_key_is_no_way_to_go_on(begin: Begin, tmp_path: Path) -> None:
     another.write_text("f" * 64)
     source.open()
     zfs("change-key", "-o", f"keylocation=file://{another}", source.name)
-    source.close()
+    zfs("unload-key", source.name)
     source.key = another
     done = journey.rig.run("push", "--json", "-v").good()
     assert done.results()[-1]["made"] == "zfs", done
