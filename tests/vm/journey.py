@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from harness.pool import Pool, zfs
-from vm.interruption import PART_BYTES, interrupt, send
+from vm.interruption import MIB, PART_BYTES, interrupt, send
 from vm.rig import Rig, bookmarks, get
-from vm.sources import Source, make
+from vm.sources import LARGEST_MIB, Source, make
 
 SEED = int(os.environ.get("ZPB_FAULT_SEED", random.SystemRandom().randrange(10**6)))
 
@@ -34,7 +34,7 @@ class Journey:
     @property
     def parts(self) -> int:
         """About how many parts the stream becomes."""
-        return self.stream.stat().st_size // PART_BYTES
+        return self.stream.stat().st_size // (LARGEST_MIB * MIB if self.source.large else PART_BYTES)
 
     def interrupt(self, *ends: signal.Signals) -> int:
         """End one push after the other at borders of chance, the first behind two parts; how many the journal has."""

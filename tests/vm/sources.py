@@ -14,6 +14,7 @@ from vm.rig import EVERYTHING, device, facts, get, mounted
 
 # The emulated processor encrypts 5 MiB a second.
 WRITTEN_MIB, ENCRYPTED_MIB = (24, 16) if EVERYTHING else (14, 10)
+LARGEST_MIB = 16
 KEY = "0" * 64
 ENCRYPTED = {"encryption": "on", "keyformat": "hex"}
 # `None` is a volume.
@@ -41,7 +42,13 @@ class Source:
     @property
     def mebibytes(self) -> int:
         """How much `write` writes."""
-        return ENCRYPTED_MIB if self.raw else WRITTEN_MIB
+        # A part holds whole records: enough of them to be ended between.
+        return 7 * LARGEST_MIB if self.large else ENCRYPTED_MIB if self.raw else WRITTEN_MIB
+
+    @property
+    def large(self) -> bool:
+        """Whether its records are larger than the parts that tests cut."""
+        return self.kind == "record-16m"
 
     @property
     def raw(self) -> bool:
