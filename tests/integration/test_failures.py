@@ -375,6 +375,18 @@ def test_a_signal_ends_a_push_in_order(bench: Workbench, tmp_path: Path, number:
     assert left.stdout == b""
 
 
+def test_a_sender_that_says_nothing_for_too_long_is_dead(bench: Workbench, tmp_path: Path) -> None:
+    bench.configure([], source_stall_timeout="1s")
+    fake = fake_source(tmp_path)
+    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)
+    done = bench.run("--dataset", "t/d", path=fake.path())
+    assert done.code == 1, done.err
+    assert "silent for 1 s" in done.error_line()
+    assert bench.listed() == []
+    left = subprocess.run(["pgrep", "-f", str(fake.program)], check=False, capture_output=True, timeout=30)
+    assert left.stdout == b""
+
+
 @pytest.mark.pool
 def test_the_upload_limit_holds(bench: Workbench, dataset: DatasetFactory) -> None:
     one = dataset("slow")

@@ -38,7 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     marks = {"only_by_name"} if EVERYTHING else {"only_by_name", "only_in_the_whole"}
     left_out = [item for item in items if marks & vars(getattr(item, "obj", item)).keys()]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    # The longest comes last: what fails in the others is known by then.
+    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: "million" in item.name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from zfs_push_backups.config.document import Document, KeyPath, Problem, read_document, shown_path
 from zfs_push_backups.config.fields import KNOWN_CLASSES
-from zfs_push_backups.config.models import Config, FileModel, Host, StorageClasses
+from zfs_push_backups.config.models import Common, Config, FileModel, Host, StorageClasses
 from zfs_push_backups.config.problems import problems_of
 from zfs_push_backups.config.secrets import take_secrets
 from zfs_push_backups.config.zrb import ZRB_HOST, all_recipients, translated_host
@@ -114,13 +114,8 @@ def _config(file: FileModel, document: Document, name: str, path: Path | None) -
     zrb = translated_host(file)
     hosts = tuple(Host(name=key, **dict(settings)) for key, settings in file.hosts.items())
     return Config(
+        **{name: getattr(file, name) for name in Common.model_fields},
         path=path,
-        base_dir=file.base_dir,
-        source=file.source,
-        lock_dir=file.lock_dir,
-        shutdown_timeout=file.shutdown_timeout,
-        memory_budget=file.memory_budget,
-        identity=file.identity,
         recipients=all_recipients(file),
         hosts=(*((zrb,) if zrb else ()), *hosts),
         tasks=file.tasks,

@@ -27,7 +27,8 @@ _ONE_OR_MORE = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    # Deferred: a section's own validator is hardly ever used, as the file's holds them all, and takes longest at start.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class StorageClasses(_Section):
@@ -168,7 +169,9 @@ class ZrbS3(_Section):
         return f"s3://{self.bucket}/{prefix}" if prefix else f"s3://{self.bucket}"
 
 
-class _Common(_Section):
+class Common(_Section):
+    """The keys that the file and what it means have in common."""
+
     base_dir: fields.AbsolutePath = DEFAULT_BASE_DIR
     source: fields.SourceName | None = None
     lock_dir: fields.AbsolutePath | None = None
@@ -178,7 +181,7 @@ class _Common(_Section):
     identity: Annotated[tuple[fields.AbsolutePath, ...], BeforeValidator(one_or_list)] = ()
 
 
-class FileModel(_Common):
+class FileModel(Common):
     """The file as written."""
 
     recipients: Annotated[tuple[fields.Recipient, ...], BeforeValidator(one_or_list), Field(min_length=1)] | None = None
@@ -191,7 +194,7 @@ class FileModel(_Common):
     tasks: Annotated[tuple[Task, ...], BeforeValidator(nothing_is_empty_list)] = ()
 
 
-class Config(_Common):
+class Config(Common):
     """What the file means. `Config()` is the configuration of a machine without one.
 
     `warnings` are lines for the log: usable, but worth a look. `path` is None without a file.

@@ -60,8 +60,7 @@ class Attempt:
     def go_on(self, resumption: Resumption) -> PushResult:
         """Send the same stream again; what is stored of it is proven, the rest is stored."""
         work, run, decision = self.work, resumption.run, resumption.decision
-        facts = datasets.describe(work.session.zfs, self.dataset)
-        shipment = self.shipment(facts, decision, run.flags, raw=run.raw)
+        shipment = self.shipment(resumption.facts, decision, run.flags, raw=run.raw)
         shipment = replace(
             shipment, tree_group=run.tree_group, estimated_bytes=run.estimated_bytes, resumption=resumption
         )
@@ -75,7 +74,7 @@ class Attempt:
         work, zfs = self.work, self.work.session.zfs
         facts = datasets.describe(zfs, self.dataset)
         raw = datasets.raw_choice(facts, work.task.raw, can_raw=work.session.capabilities.send_raw)
-        here = snapshots.list_snapshots(zfs, self.dataset)
+        here = self.snapshots_here()
         marks = snapshots.list_bookmarks(zfs, self.dataset) if work.session.capabilities.bookmarks else []
         history = History(self.dataset, here, marks, work.backups_of(self.dataset))
         target, notes = self.choose_snapshot(here, history)
@@ -90,6 +89,11 @@ class Attempt:
         if work.options.dry_run:
             return self.planned(shipment, reasons)
         return replace(send_dataset(shipment, work.session, work.destination), reasons=reasons)
+
+    def snapshots_here(self) -> list[snapshots.Snapshot]:
+        """What there is to send."""
+        session = self.work.session
+        return snapshots.list_snapshots(session.zfs, self.dataset, parsable=session.capabilities.list_parsable)
 
     def choose_snapshot(self, here: list[snapshots.Snapshot], history: History) -> tuple[Point, tuple[str, ...]]:
         """The snapshot named, just taken, or best of those that match."""
@@ -115,7 +119,7 @@ class Attempt:
         if work.resumptions and all(snapshot.name != name for snapshot in here):
             name = created_name(work.task.snapshot.name, work.session.now())
             snapshots.create(work.session.zfs, self.dataset, name, recursive=False)
-            here = snapshots.list_snapshots(work.session.zfs, self.dataset)
+            here = self.snapshots_here()
         return snapshots.find(here, self.dataset, name)
 
     def own_name(self, wanted: str) -> str:

@@ -8,6 +8,7 @@ the engine reports its words, not the cut stream that followed from it.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ def noted(shipment: Shipment, session: Session, destination: Destination) -> Sav
     decision, resumption = shipment.decision, shipment.resumption
     points: list[Point | Base] = [decision.target, *([decision.base] if decision.base else [])]
     if resumption is not None:
-        return destination.saved.go_on(resumption.run, resumption.stored, points, home=resumption.home)
+        return destination.saved.go_on(resumption.run, resumption.stored, points, home=resumption.facts.name)
     run = new_run(
         destination,
         session,
@@ -176,7 +177,7 @@ def push_request(destination: Destination, session: Session, backup: dict[str, A
         "recipients": list(destination.recipients),
         "memory_budget_bytes": destination.memory_budget,
         "limit_upload_bytes_per_second": destination.limit_upload,
-        "source_stall_seconds": None if stall is None else int(stall.total_seconds()),
+        "source_stall_seconds": None if stall is None else math.ceil(stall.total_seconds()),
         "part_size_bytes": run.part_size_bytes,
         "estimated_stream_bytes": run.estimated_bytes,
         "compression": run.compression,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.plan.resume import Verdict
     from zfs_push_backups.run.ledger import Ledger
     from zfs_push_backups.run.push_task import TaskPush
+    from zfs_push_backups.zfs.datasets import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +36,30 @@ log = logging.getLogger(__name__)
 class Resumption:
     """A run to go on with: its first `stored` parts are there. `decision` is what it sends, by present names.
 
-    `reread` says why it is sent again from its start; None: from where the last but one of these parts ends. `home` is
-    what its dataset is called now; the backup keeps the name that the run began with.
+    `reread` says why it is sent again from its start; None: from where the last but one of these parts ends. `facts`
+    are its dataset's, by the name of now; the backup keeps the name that the run began with.
     """
 
     run: SavedRun
     stored: int
     decision: Decision
     reread: str | None
-    home: str
+    facts: Dataset
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run meets now; with what would be sent of which dataset, if the snapshots for it are here."""
+
+    present: Present
+    decision: Decision | None = None
+    facts: Dataset | None = None
+
+    def resumption(self, run: SavedRun, verdict: Verdict) -> Resumption | None:
+        """The run as it is gone on with; None if it isn't, or can't be."""
+        if not isinstance(verdict, GoOn) or self.decision is None or self.facts is None:
+            return None
+        return Resumption(run, verdict.stored, self.decision, verdict.reread, self.facts)
 
 
 class Settlement:
@@ -63,39 +79,38 @@ class Settlement:
             found = self._found(run)
             if found is None:
                 continue
-            present, decision = found
-            home = present.renamed or run.dataset
-            verdict = resume(run, present, self._asked(run), ledger.look(run))
+            home = found.present.renamed or run.dataset
+            verdict = resume(run, found.present, self._asked(run), ledger.look(run))
             if isinstance(verdict, GoOn) and home in self.resumptions:
                 verdict = StartAnew("a later run of this dataset is gone on with")
             elif isinstance(verdict, StartAnew) and run.resumable and home not in self.names:
                 verdict = StartAnew("its dataset is gone, or no longer part of the task")
-            self._apply(ledger, run, verdict, decision, home)
+            self._apply(ledger, run, verdict, found)
 
     def foresee(self) -> None:
         """Settle for a dry run: nothing is asked of the store, and nothing is changed."""
         for run in self.saved:
             found = self._found(run)
-            if found is not None and not run.committing and found[1] is not None:
-                verdict = resume(run, found[0], self._asked(run), Look(stored=len(run.parts)))
-                home = found[0].renamed or run.dataset
-                if isinstance(verdict, GoOn) and home not in self.resumptions:
-                    self.resumptions[home] = Resumption(run, verdict.stored, found[1], verdict.reread, home)
+            if found is not None and not run.committing:
+                verdict = resume(run, found.present, self._asked(run), Look(stored=len(run.parts)))
+                if (resumption := found.resumption(run, verdict)) is not None:
+                    self.resumptions.setdefault(resumption.facts.name, resumption)
 
-    def _apply(self, ledger: Ledger, run: SavedRun, verdict: Verdict, decision: Decision | None, home: str) -> None:
+    def _apply(self, ledger: Ledger, run: SavedRun, verdict: Verdict, found: Found) -> None:
         if isinstance(verdict, Done):
             ledger.committed(run)
             self.committed = True
         elif isinstance(verdict, Recommit):
             self.committed = ledger.recommit(run) or self.committed
-        elif isinstance(verdict, GoOn) and decision is not None:
+        elif isinstance(verdict, GoOn) and (resumption := found.resumption(run, verdict)) is not None:
             for note in verdict.notes:
                 log.warning("%s: %s", run.dataset, note)
+            home = resumption.facts.name
             if home != run.dataset:
                 log.warning(
                     "%s is called %s now; what is sent of it stays a backup of %s", run.dataset, home, run.dataset
                 )
-            self.resumptions[home] = Resumption(run, verdict.stored, decision, verdict.reread, home)
+            self.resumptions[home] = resumption
             tell(ledger, run, verdict)
         else:
             ledger.abandon(run, verdict.reason if isinstance(verdict, StartAnew) else "its snapshot is gone")
@@ -118,7 +133,7 @@ class Settlement:
         own = owner in {"", run.dataset, self.work.task.root}
         return Asked(level=options.level, snapshot=name if wanted and own else None)
 
-    def _found(self, run: SavedRun) -> tuple[Present, Decision | None] | None:
+    def _found(self, run: SavedRun) -> Found | None:
         try:
             return self._present(run)
         except Cancelled:
@@ -127,12 +142,11 @@ class Settlement:
             log.debug("the run %s stays as it is: %s", run.id, error)
             return None
 
-    def _present(self, run: SavedRun) -> tuple[Present, Decision | None]:
-        """The facts of now; with what would be sent, if the snapshots for it are here."""
+    def _present(self, run: SavedRun) -> Found:
         parent = parent_of(run, self.work.backups_of(run.dataset))
         home = self._home(run) if run.resumable else None
         if home is None:
-            return unchanged(run, parent=parent, here=not run.resumable), None
+            return Found(unchanged(run, parent=parent, here=not run.resumable))
         zfs, capabilities = self.work.session.zfs, self.work.session.capabilities
         try:
             facts = datasets.describe(zfs, home)
@@ -140,9 +154,10 @@ class Settlement:
             # A pool that isn't imported now is no proof that anything is gone.
             if error.code != "zfs.not_found" or not datasets.exists(zfs, home.partition("/")[0]):
                 raise
-            return unchanged(run, parent=parent, here=False), None
+            return Found(unchanged(run, parent=parent, here=False))
         raw = datasets.raw_choice(facts, self.work.task.raw, can_raw=capabilities.send_raw)
-        here = {point.guid: point for point in snapshots.list_snapshots(zfs, home)}
+        listed = snapshots.list_snapshots(zfs, home, parsable=capabilities.list_parsable)
+        here = {point.guid: point for point in listed}
         marks = snapshots.list_bookmarks(zfs, home) if capabilities.bookmarks else []
         bases = {point.guid: Base(point, is_bookmark=True) for point in marks}
         bases |= {guid: Base(point, is_bookmark=False) for guid, point in here.items()}
@@ -165,9 +180,9 @@ class Settlement:
             sent_since=sent_since(run, self.work.backups_of(run.dataset)),
         )
         if target is None:
-            return present, None
+            return Found(present)
         kind = Kind.FULL if run.parent_id is None else Kind.INCREMENTAL
-        return present, Decision(kind, run.level, target, base=base, parent=parent)
+        return Found(present, Decision(kind, run.level, target, base=base, parent=parent), facts)
 
     def _home(self, run: SavedRun) -> str | None:
         """Which of the task's datasets the run's is: the one of its name, else the one of its guid."""

@@ -73,7 +73,8 @@ def describe(zfs: ZfsCommand, name: str) -> Dataset:
         everything = parse_get(zfs.run("get", "-Hp", "all", name), name)
     except ZfsError as error:
         raise not_found(zfs, name, error) from error
-    guid = parse_get(zfs.run("get", "-Hp", "guid", name), name).get("guid")
+    # zfs-fuse has a guid, but not among all.
+    guid = everything.get("guid") or parse_get(zfs.run("get", "-Hp", "guid", name), name).get("guid")
     encryption = everything.get("encryption")
     return Dataset(
         name=name,
@@ -115,7 +116,11 @@ def set_property(zfs: ZfsCommand, name: str, key: str, value: str) -> None:
 
 
 def parse_get(out: str, name: str) -> dict[str, Property]:
-    """The output of `zfs get -Hp ... name`: a line that doesn't begin with the name continues the value before it."""
+    """The output of `zfs get -Hp ... name`: a line that doesn't begin with the name continues the value before it.
+
+    Of two entries of one name the first counts: a user's property may hold lines that look like a native one's, and
+    comes behind these.
+    """
     entries: list[str] = []
     for line in out.split("\n"):
         if line.startswith(name + "\t"):
@@ -126,7 +131,7 @@ def parse_get(out: str, name: str) -> dict[str, Property]:
     for entry in entries:
         key, _, rest = entry.rstrip("\n").partition("\t")
         value, _, source = rest.rpartition("\t")
-        found[key] = Property(value, source)
+        found.setdefault(key, Property(value, source))
     return found
 
 

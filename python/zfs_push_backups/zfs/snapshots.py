@@ -1,11 +1,13 @@
 """Snapshots of one dataset: listing with guids, and taking one of a tree in a single atomic command.
 
 Invariants: identity is the guid, the name is for people; order is createtxg. Names may hold spaces, so columns are
-split at tabs only. A snapshot that vanishes between the two commands of a listing makes it start over.
+split at tabs only. A zfs without `list -p` takes two commands for a listing; a snapshot that vanishes in between makes
+it start over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zfs_push_backups.errors import ZfsError
@@ -33,12 +35,12 @@ class Snapshot:
         return f"{self.dataset}@{self.name}"
 
 
-def list_snapshots(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
-    """Every snapshot of this dataset (not of its children), oldest first."""
+def list_snapshots(zfs: ZfsCommand, dataset: str, *, parsable: bool) -> list[Snapshot]:
+    """Every snapshot of this dataset (not of its children), oldest first; `parsable`: this zfs has `list -p`."""
     check_dataset(dataset)
     for attempt in range(1, LISTING_ATTEMPTS + 1):
         try:
-            return _list_once(zfs, dataset)
+            return _list(zfs, dataset, "snapshot") if parsable else _list_by_name(zfs, dataset)
         except ZfsError as error:
             if error.code != "zfs.not_found":
                 raise
@@ -49,8 +51,7 @@ def list_snapshots(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
 
 def list_bookmarks(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
     """Every bookmark of this dataset, oldest first; each has the guid of the snapshot it was made of."""
-    out = zfs.run("list", "-H", "-o", "name", "-t", "bookmark", "-r", "-d", "1", check_dataset(dataset))
-    return _describe(zfs, dataset, "#", out)
+    return _list(zfs, check_dataset(dataset), "bookmark")
 
 
 def find(snapshots: list[Snapshot], dataset: str, name: str) -> Snapshot:
@@ -72,13 +73,20 @@ def create(zfs: ZfsCommand, dataset: str, name: str, *, recursive: bool) -> None
     zfs.run("snapshot", *flags, f"{check_dataset(dataset)}@{name}")
 
 
-def _list_once(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
+def _list(zfs: ZfsCommand, dataset: str, kind: str) -> list[Snapshot]:
+    """All in one command. Every zfs that has bookmarks knows it."""
+    out = zfs.run("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t", kind, "-r", "-d", "1", dataset)
+    points = []
+    for line in out.split("\n"):
+        *numbers, full_name = line.split("\t", 3)
+        if full_name.startswith((f"{dataset}@", f"{dataset}#")):
+            points.append(_point(dataset, full_name, numbers))
+    return sorted(points, key=lambda point: point.createtxg)
+
+
+def _list_by_name(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
     out = zfs.run("list", "-H", "-o", "name", "-t", "snapshot", "-r", "-d", "1", dataset)
-    return _describe(zfs, dataset, "@", out)
-
-
-def _describe(zfs: ZfsCommand, dataset: str, mark: str, out: str) -> list[Snapshot]:
-    names = [line for line in out.split("\n") if line.startswith(dataset + mark)]
+    names = [line for line in out.split("\n") if line.startswith(f"{dataset}@")]
     snapshots: list[Snapshot] = []
     for start in range(0, len(names), BATCH):
         batch = names[start : start + BATCH]
@@ -92,8 +100,13 @@ def _describe(zfs: ZfsCommand, dataset: str, mark: str, out: str) -> list[Snapsh
 
 def _parse(text: str, dataset: str, full_name: str) -> Snapshot:
     found = parse_get("\n".join(line for line in text.split("\n") if line.startswith(full_name + "\t")), full_name)
+    numbers = [found[key].value for key in ("guid", "createtxg", "creation") if key in found]
+    return _point(dataset, full_name, numbers)
+
+
+def _point(dataset: str, full_name: str, numbers: Sequence[str]) -> Snapshot:
     try:
-        guid, txg, creation = (int(found[key].value) for key in ("guid", "createtxg", "creation"))
-    except (KeyError, ValueError) as error:
-        raise ZfsError(f"`zfs get` gave no guid, createtxg or creation for {full_name}") from error
+        guid, txg, creation = map(int, numbers)
+    except ValueError as error:
+        raise ZfsError(f"zfs gave no guid, createtxg or creation for {full_name}") from error
     return Snapshot(dataset, full_name[len(dataset) + 1 :], guid, txg, creation)

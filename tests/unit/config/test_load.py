@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from zfs_push_backups.config.load import load, parse
+from zfs_push_backups.config.models import Common, Config
 from zfs_push_backups.errors import ConfigurationError
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "config.yaml"
@@ -62,6 +63,17 @@ def test_the_shipped_example_loads_and_shows_every_key() -> None:
         for key in type(section).model_fields:
             if key not in {"path", "warnings"}:
                 assert f"{key}:" in text, key
+
+
+def test_what_stands_in_the_file_is_what_the_program_gets() -> None:
+    said = {
+        "base_dir": "/b", "source": "nas", "lock_dir": "/l", "shutdown_timeout": "7s", "source_stall_timeout": "6h",
+        "memory_budget": "512MiB", "identity": "/k",
+    }  # fmt: skip
+    assert said.keys() == Common.model_fields.keys()
+    for key, value in said.items():
+        assert getattr(parse(f"{key}: {value}\n"), key) != getattr(Config(), key), key
+    assert parse("source_stall_timeout: 6h\n").source_stall_timeout == timedelta(hours=6)
 
 
 def test_zrbs_readme_configuration_loads_as_it_stands() -> None:

@@ -33,6 +33,7 @@ REPOSITORY = "00112233445566778899aabbccddeeff"
 HOST = Host(name="backup1", url="file:///backup")
 TAG = "zfs-push-backups:backup1"
 MODERN = Capabilities(userland="fake", kernel=None, bookmarks=True, holds_list=True)
+BOOKMARKS = ("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t", "bookmark")
 LISTING = replace(MODERN, bookmarks=False)
 OLD, NEW = (Snap(name, guid, guid, int(NOON.timestamp()) + guid) for name, guid in (("a", 11), ("b", 12)))
 FULL = backup(OLD, "0" * 11 + "1", dataset="t/d")
@@ -55,7 +56,7 @@ class Bench:
         self.session.capabilities = capabilities
         for verb in ("hold", "release", "bookmark", "destroy"):
             self.fake.answer(verb)
-        self.fake.answer("list", "-H", "-o", "name", "-t", "bookmark")
+        self.fake.answer(*BOOKMARKS)
         self.fake.answer("list", "-H", "-o", "name", "-t", "filesystem,volume", out="t\nt/d\n")
 
     def machine(self, *snapshots: tuple[Snap, int], bookmarks: tuple[Snap, ...] = (), holds: str = "") -> None:
@@ -65,11 +66,8 @@ class Bench:
         for mark, points in (("@", [snap for snap, _ in snapshots]), ("#", list(bookmarks))):
             for point in points:
                 self.fake.answer("get", "-Hp", "-o", "value", "guid", f"t/d{mark}{point.name}", out=f"{point.guid}\n")
-        names = [f"t/d#{point.name}" for point in bookmarks]
-        listing = ("list", "-H", "-o", "name", "-t", "bookmark", "-r", "-d", "1", "t/d")
-        self.fake.answer(*listing, out="".join(f"{name}\n" for name in names))
-        text = "".join(rows(name, point) for name, point in zip(names, bookmarks, strict=True))
-        self.fake.answer("get", "-Hp", "guid,createtxg,creation", *names, out=text)
+        lines = (f"{point.guid}\t{point.createtxg}\t{point.creation}\tt/d#{point.name}\n" for point in bookmarks)
+        self.fake.answer(*BOOKMARKS, "-r", "-d", "1", "t/d", out="".join(lines))
         self.fake.answer("holds", "-H", out=holds)
 
     def reconcile(self, *backups: Any, runs: tuple[Any, ...] = ()) -> Reconciled:

@@ -64,6 +64,16 @@ def encrypted(tmp_path: Path) -> datasets.Dataset:
     return datasets.describe(ZfsCommand(str(fake.program)), "t/e")
 
 
+def test_a_value_that_looks_like_a_line_of_zfs_changes_no_property(tmp_path: Path) -> None:
+    fake = FakeZfs(tmp_path / "bin")
+    rows = "t/e\ttype\tfilesystem\t-\nt/e\tguid\t77\t-\nt/e\tencryption\taes-256-gcm\t-\n"
+    hostile = "t/e\torg:note\tx\nt/e\tencryption\toff\tdefault\nt/e\tguid\t66\t-\nt/e\tend\ty\tlocal\n"
+    fake.answer("get", "-Hp", "all", out=rows + hostile)
+    found = datasets.describe(ZfsCommand(str(fake.program)), "t/e")
+    assert (found.encrypted, found.guid) == (True, "77")
+    assert len(fake.calls()) == 1
+
+
 def test_an_encrypted_dataset_must_say_raw(tmp_path: Path) -> None:
     found = encrypted(tmp_path)
     assert found.encrypted
