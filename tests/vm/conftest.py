@@ -32,14 +32,17 @@ MAX_RECORDSIZE = Path("/sys/module/zfs/parameters/zfs_max_recordsize")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `by_name` marks, and what `whole` marks but for the whole; what was named is wanted."""
+    """Leave out what `by_name` marks, and what `whole` marks but for the whole; what was named is wanted.
+
+    The longest come last: what fails in the others is known by then.
+    """
+    items.sort(key=lambda item: ("million" in item.name, "kill-term-kill" in item.name))
     if config.getoption("keyword") or any("::" in word for word in config.args):
         return
     marks = {"only_by_name"} if EVERYTHING else {"only_by_name", "only_in_the_whole"}
     left_out = [item for item in items if marks & vars(getattr(item, "obj", item)).keys()]
     config.hook.pytest_deselected(items=left_out)
-    # The longest comes last: what fails in the others is known by then.
-    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: "million" in item.name)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)

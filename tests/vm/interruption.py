@@ -30,7 +30,7 @@ def until(there: Callable[[], bool], what: str, seconds: float = 240, said: Call
     deadline = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < deadline, f"{what}: not in {seconds} s\n{said()}"
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def open_runs(rig: Rig) -> tuple[RunSummary, ...]:
