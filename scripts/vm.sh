@@ -33,10 +33,11 @@ vm_boot() {
     vm_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     mkdir -p "$folder"
     say "booting Debian 12 with OpenZFS $1"
-    # With SIGKILL for this shell the machine dies as well. A processor without AVX, as emulated vectors are slower than none.
+    # With SIGKILL for this shell the machine dies as well. A processor without AVX, as emulated vectors are slower than none;
+    # every process at the same addresses, as code that was translated for one then serves the others.
     TMPDIR=$folder nice -n 19 ionice -c 3 setpriv --pdeathsig KILL qemu-system-x86_64 \
         -accel tcg,thread=multi -cpu qemu64,+aes,+pclmulqdq,+ssse3,+sse4.1,+sse4.2 -smp 2 -m "$vm_memory_mib" -nodefaults -no-reboot -display none \
-        -kernel "$image/vmlinuz" -initrd "$image/initrd.img" -append "root=/dev/vda rw console=ttyS0 mitigations=off systemd.machine_id=$vm_machine_id" \
+        -kernel "$image/vmlinuz" -initrd "$image/initrd.img" -append "root=/dev/vda rw console=ttyS0 mitigations=off norandmaps systemd.machine_id=$vm_machine_id" \
         -serial "file:$folder/console.log" -monitor none -snapshot \
         -drive "file=$image/disk.img,if=virtio,format=raw,cache=unsafe" "${disk[@]}" -device virtio-rng-pci \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$vm_port-:22" -device virtio-net-pci,netdev=net,romfile= \
