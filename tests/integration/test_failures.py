@@ -387,6 +387,38 @@ def test_a_sender_that_says_nothing_for_too_long_is_dead(bench: Workbench, tmp_p
     assert left.stdout == b""
 
 
+def test_a_sender_on_standard_input_that_never_begins_is_dead(bench: Workbench) -> None:
+    bench.configure([], source_stall_timeout="1s")
+    reading, writing = os.pipe()
+    try:
+        words = bench.command("push", "--stdin", "tank/d@a")
+        done = subprocess.run(
+            words, check=False, capture_output=True, text=True, timeout=60, stdin=reading, env=bench.environment()
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert done.returncode == 1, done.stderr
+    assert "standard input has been silent for 1 s" in done.stderr
+    assert bench.objects() == []
+
+
+def test_what_a_before_hook_froze_is_thawed_after_a_stop(bench: Workbench, tmp_path: Path) -> None:
+    fake, told = fake_source(tmp_path), tmp_path / "told"
+    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)
+    hooks = {"before": [["/bin/true"]], "after": [["/bin/sh", "-c", f"echo $ZPB_STATUS >> {told}"]]}
+    bench.configure([bench.task("t/d", hooks=hooks)])
+    process = bench.start("--json", path=fake.path())
+    assert process.stdout is not None
+    for line in process.stdout:
+        if b'"progress"' in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert told.read_text() == "failed\n"
+
+
 @pytest.mark.pool
 def test_the_upload_limit_holds(bench: Workbench, dataset: DatasetFactory) -> None:
     one = dataset("slow")

@@ -246,6 +246,50 @@ def test_a_task_that_takes_snapshots_takes_none_while_it_goes_on(bench: Workbenc
     assert [entry["level"] for entry in bench.listed()] == [0, 1]
 
 
+def test_a_tree_that_waits_for_one_dataset_only_gets_its_next_snapshot(
+    bench: Workbench, dataset: DatasetFactory
+) -> None:
+    root = dataset("slow-tree")
+    grow(root, "before", 1)
+    zfs("destroy", f"{root.name}@before")
+    zfs("create", f"{root.name}/large")
+    (root.path / "large" / "file").write_bytes(os.urandom(6 * MIB))
+    configure(bench, bench.task(root.name, recursive=True, snapshot={"create": True}))
+    with under_way(bench, parts=4) as process:
+        process.terminate()
+        process.communicate(timeout=SECONDS)
+    (run,) = open_runs(bench)
+    assert run.dataset == f"{root.name}/large"
+    push(bench)
+    listed = bench.listed()
+    assert [one["id"] for one in listed if one["dataset"] == run.dataset] == [run.id]
+    assert [one["level"] for one in listed if one["dataset"] == root.name] == [0, 1]
+
+
+def test_a_snapshot_that_can_not_be_sent_at_all_is_not_tried_for_ever(
+    bench: Workbench, src: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(bench, bench.task(src.name, snapshot={"create": True, "name": "first_%Y-%m-%d_%H:%M:%S"}))
+    real, folder = shutil.which("zfs"), tmp_path / "failing"
+    folder.mkdir()
+    script = (
+        f'#!/bin/sh\ncase "$1 $2" in "send -nP") ;; send*) echo "I/O error" >&2; exit 1 ;; esac\nexec {real} "$@"\n'
+    )
+    (folder / "zfs").write_text(script)
+    (folder / "zfs").chmod(0o755)
+    usual = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{folder}:{usual}")
+    done = bench.run("--host", "backup1")
+    assert (done.code, "I/O error" in done.err) == (1, True), done.err
+    assert open_runs(bench) == ()
+    monkeypatch.setenv("PATH", usual)
+    configure(bench, bench.task(src.name, snapshot={"create": True, "name": "next_%Y-%m-%d_%H:%M:%S"}))
+    push(bench)
+    (entry,) = bench.listed()
+    assert entry["snapshot"].startswith("next_")
+    assert bench.objects() == [key for key in bench.objects() if entry["id"] in key]
+
+
 def test_two_hosts_run_in_parallel_on_one_run_state(bench: Workbench, src: Dataset) -> None:
     other = bench.folder / "other"
     other.mkdir()
@@ -463,6 +507,19 @@ def test_a_run_that_lacks_its_manifest_and_a_part_begins_anew(
     assert entry["id"] != run.id
 
 
+def test_a_run_that_lacks_its_manifest_and_has_a_damaged_part_is_not_committed(
+    bench: Workbench, src: Dataset, tmp_path: Path, refused_manifests: Path
+) -> None:
+    run = stop_before_the_manifest(bench, refused_manifests)
+    part = next(bench.store.rglob("part-000001-*.age"))
+    sealed = bytearray(part.read_bytes())
+    sealed[len(sealed) // 2] ^= 1
+    part.write_bytes(sealed)
+    gave_up(push(bench), run, "part 1 in the store is not what was stored")
+    (entry,) = committed_whole(bench, src, tmp_path)
+    assert entry["id"] != run.id
+
+
 def test_a_disk_that_fills_under_the_state_commits_nothing_and_the_next_run_goes_on(
     bench: Workbench, src: Dataset, tmp_path: Path
 ) -> None:
@@ -568,6 +625,12 @@ def test_a_forgotten_run_is_swept_freed_and_begun_anew(
 def test_forgetting_needs_a_run_that_is_there_and_not_committed(bench: Workbench, src: Dataset) -> None:
     assert "no unfinished run" in bench.run("forget-run", "--host", "backup1").err
     run = stop(bench)
+    for words in (["--dataset", "tank/other"], ["--source", "other"]):
+        done = bench.run("forget-run", "--host", "backup1", *words)
+        assert (done.code, "no unfinished run to forget" in done.err) == (0, True), done.err
+    done = bench.run("forget-run", "--host", "backup1", "--task", "prdo")
+    assert (done.code, "did you mean 'prod'" in done.err) == (2, True), done.err
+    assert [one.id for one in open_runs(bench)] == [run.id]
     done = bench.run("forget-run", "--host", "backup1", run.id[:-1] + "x")
     assert done.code == 2
     assert run.id in done.err

@@ -27,6 +27,20 @@ class Formatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=28, width=min(_columns(), 100) - 2)
 
 
+class Once(argparse.Action):
+    """Stores the value of an option that may be said once: of two values one would silently count for nothing."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Store it."""
+        if option_string is not None and isinstance(parser, Parser):
+            if self.dest in parser.said:
+                raise UsageError(f"{option_string} is said twice", hint="say it once, or run the command for each")
+            parser.said.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises `UsageError` where argparse would print its usage and exit."""
 
@@ -34,6 +48,9 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", Formatter)
         options.setdefault("allow_abbrev", False)
         super().__init__(**options)
+        self.said: set[str] = set()
+        for name in (None, "store"):
+            self.register("action", name, Once)
 
     def error(self, message: str) -> NoReturn:
         """One line, and how to learn more."""
@@ -41,6 +58,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse; an option or word that isn't known is refused with the nearest one that is."""
+        self.said.clear()
         # Words may stand before, between and behind the options.
         found, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from zfs_push_backups import engine
@@ -13,6 +14,7 @@ from zfs_push_backups.errors import Cancelled, UsageError, ZfsPushBackupsError
 from zfs_push_backups.report.progress import choose_reporter
 from zfs_push_backups.run.session import Session
 from zfs_push_backups.run.shutdown import Shutdown
+from zfs_push_backups.run.timeouts import DEFAULT_SECONDS, timeouts
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 def running(options: argparse.Namespace) -> Iterator[Session]:
     """Give the session of one command; signals stop it while the block runs, and its cleanups run behind it."""
     stop = Shutdown()
+    stop.timeouts = timeouts(DEFAULT_SECONDS, os.environ)
     with stopping_signals(stop, to_the_end=options.as_program) as numbers:
         engine.cancel_jobs_on_signals(sorted(numbers))
         try:

@@ -23,7 +23,7 @@ def choose_host(config: Config, wanted: str | None, *, endpoint: str | None = No
 
     `endpoint` and `region` replace the host's own. Raises UsageError or ConfigurationError.
     """
-    host = _host(config, wanted)
+    host = _host(config, wanted, endpoint)
     changes = {key: value for key, value in (("endpoint", endpoint), ("region", region)) if value is not None}
     if not changes:
         return host
@@ -33,14 +33,14 @@ def choose_host(config: Config, wanted: str | None, *, endpoint: str | None = No
         raise _refused("--endpoint or --region", error) from None
 
 
-def _host(config: Config, wanted: str | None) -> Host:
+def _host(config: Config, wanted: str | None, endpoint: str | None) -> Host:
     hosts = {host.name: host for host in config.hosts}
     if wanted is None:
         return _only_host(config, hosts)
     if wanted in hosts:
         return hosts[wanted]
     if "://" in wanted:
-        return _host_at(config, wanted)
+        return _host_at(config, wanted, endpoint)
     if looks_like_machine(wanted):
         raise UsageError(f"unknown host {wanted!r}", hint=MACHINE_HINT.format(name=wanted))
     raise UsageError(f"unknown host {wanted!r}", hint=instead(wanted, hosts, "hosts"))
@@ -57,16 +57,26 @@ def _only_host(config: Config, hosts: dict[str, Host]) -> Host:
     raise ConfigurationError(where, hint="add one under `hosts:`, or say --host s3://bucket/prefix")
 
 
-def _host_at(config: Config, url: str) -> Host:
-    """The configured host with this URL, so that its settings count; else a host of this URL and defaults."""
+def _host_at(config: Config, url: str, endpoint: str | None) -> Host:
+    """The configured host with this URL, so that its settings count; else a host of this URL and defaults.
+
+    The same bucket's name at another endpoint is another store, which credentials and classes aren't meant for.
+    """
     try:
         plain = check_url(url)
     except ValueError as error:
         raise UsageError(f"--host: {error}") from None
-    for host in config.hosts:
-        if host.url == plain:
-            return host
-    return Host(name=plain, url=plain)
+    try:
+        made = Host.model_validate({"name": plain, "url": plain, "endpoint": endpoint})
+    except ValidationError as error:
+        raise _refused("--endpoint", error) from None
+    here = [host for host in config.hosts if host.url == plain]
+    if endpoint is not None:
+        here = [host for host in here if host.endpoint == made.endpoint]
+    if len(here) > 1:
+        names = ", ".join(host.name for host in here)
+        raise UsageError(f"which host? several have the URL {plain}", hint=f"say --host with one of: {names}")
+    return here[0] if here else made
 
 
 def choose_tasks(config: Config, host: Host, wanted: Sequence[str] = ()) -> tuple[Task, ...]:

@@ -239,6 +239,15 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+def _no_longer(longest: timedelta) -> AfterValidator:
+    def check(value: timedelta) -> timedelta:
+        if value > longest:
+            raise ValueError(f"found {format_duration(value)}; allowed: at most {format_duration(longest)}")
+        return value
+
+    return AfterValidator(check)
+
+
 StoreUrl = Annotated[str, AfterValidator(check_url), Field(examples=["s3://bucket/prefix", "file:///mnt/zfs"])]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 StorageClass = Annotated[str, AfterValidator(_storage_class)]
@@ -262,6 +271,9 @@ _DURATION_SERIALIZER: Final = PlainSerializer(format_duration, return_type=str, 
 Duration = Annotated[
     timedelta, PlainValidator(_duration), AfterValidator(_positive), _DURATION_SERIALIZER, _DURATION_SCHEMA
 ]
+# A request to S3 is signed for 15 minutes; it is signed anew until the patience with it ends.
+StallTimeout = Annotated[Duration, _no_longer(timedelta(minutes=14))]
+RetryTimeout = Annotated[Duration, _no_longer(timedelta(minutes=25))]
 Seconds = Annotated[
     timedelta, PlainValidator(_seconds), AfterValidator(_positive), _DURATION_SERIALIZER, _DURATION_SCHEMA
 ]

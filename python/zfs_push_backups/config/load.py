@@ -22,6 +22,9 @@ from zfs_push_backups.errors import ConfigurationError
 from zfs_push_backups.names import lock_component, nearest
 
 DEFAULT_PATH: Final = Path("/etc/zfs-push-backups/config.yaml")
+_ONLY_S3: Final = frozenset(
+    {"endpoint", "region", "checksum", "payload_signing", "path_style", "credentials_file", "profile"}
+)
 _LARGEST_FILE_BYTES: Final = 4 * 1024**2
 
 
@@ -114,12 +117,12 @@ def _config(file: FileModel, document: Document, name: str, path: Path | None) -
     zrb = translated_host(file)
     hosts = tuple(Host(name=key, **dict(settings)) for key, settings in file.hosts.items())
     return Config(
-        **{name: getattr(file, name) for name in Common.model_fields},
+        **{name: getattr(file, name) for name in Common.model_fields.keys() & file.model_fields_set},
         path=path,
         recipients=all_recipients(file),
         hosts=(*((zrb,) if zrb else ()), *hosts),
         tasks=file.tasks,
-        warnings=tuple(_class_warnings(file, document, name)),
+        warnings=(*_class_warnings(file, document, name), *_idle_warnings(file, document, name)),
     )
 
 
@@ -135,3 +138,11 @@ def _class_warnings(file: FileModel, document: Document, name: str) -> Iterable[
             if value and value not in KNOWN_CLASSES and (near := nearest(value, KNOWN_CLASSES)):
                 line = document.line_of(path)
                 yield f"{name}:{line}: {shown_path(path)}: the class {value!r} is unknown; did you mean {near!r}?"
+
+
+def _idle_warnings(file: FileModel, document: Document, name: str) -> Iterable[str]:
+    """Keys that only S3 knows, at a host that is a folder."""
+    for key, host in file.hosts.items():
+        for setting in sorted(_ONLY_S3 & host.model_fields_set) if host.url.startswith("file://") else ():
+            path: KeyPath = ("hosts", key, setting)
+            yield f"{name}:{document.line_of(path)}: {shown_path(path)}: has no effect, as the host is a folder"

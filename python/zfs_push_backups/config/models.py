@@ -54,8 +54,8 @@ class HostSettings(_Section):
     payload_signing: PayloadSigning = "auto"
     path_style: bool | None = None
     limit_upload: fields.Rate | None = None
-    stall_timeout: fields.Duration = timedelta(seconds=60)
-    retry_timeout: fields.Duration = timedelta(minutes=5)
+    stall_timeout: fields.StallTimeout = timedelta(seconds=60)
+    retry_timeout: fields.RetryTimeout = timedelta(minutes=5)
     credentials_file: fields.AbsolutePath | None = None
     profile: fields.Label | None = None
 

@@ -43,7 +43,10 @@ def check(options: CheckOptions, session: Session) -> CheckReport:
         return inspection.report(None)
     where = str(config.path) if config.path else "none: everything comes from the command line"
     inspection.add("ok", "configuration", where)
-    hosts = config.hosts if options.host is None and len(config.hosts) > 1 else (session.host(config, options),)
+    every = options.host is None and len(config.hosts) > 1
+    if every and (options.endpoint is not None or options.region is not None):
+        raise UsageError("--endpoint and --region go with one host", hint="say --host as well")
+    hosts = config.hosts if every else (session.host(config, options),)
     inspection.attempt("recipients", partial(inspection.recipients, config))
     if config.identity:
         inspection.attempt("identity", partial(inspection.identities, config, hosts[0]))
@@ -84,7 +87,8 @@ class Inspection:
 
     def recipients(self, config: Config) -> None:
         """Whether there is a recipient, and each can be parsed."""
-        found = engine.check_recipients(list(required_recipients(config, self.options.recipients)))
+        both = (*config.recipients, *self.options.recipients)
+        found = engine.check_recipients(list(required_recipients(config, tuple(dict.fromkeys(both)))))
         self.add("ok", "recipients", f"{len(found)}: {', '.join(found)}")
 
     def identities(self, config: Config, host: Host) -> None:

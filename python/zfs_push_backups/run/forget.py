@@ -48,9 +48,16 @@ def forget_run(options: ForgetOptions, session: Session) -> ForgetReport:
     store = StoreView(session, session.host(config, options))
     source = own_source(options.source, config)
     with ledger_of(session, config, store, source, command="forget-run", wait_seconds=options.wait_seconds) as ledger:
-        chosen = choose(ledger.runs.open_runs(store.host.name), options)
+        unfinished = ledger.runs.open_runs(store.host.name)
+        if options.source is not None:
+            unfinished = tuple(run for run in unfinished if run.source == options.source)
+        chosen = choose(unfinished, options)
         if not chosen:
-            session.reporter.step("there is no unfinished run to forget")
+            names = {task.name for task in config.tasks}
+            if options.task is not None and options.task not in names:
+                raise UsageError(f"unknown task {options.task!r}", hint=instead(options.task, names, "tasks"))
+            others = "".join(f"; there is {run.id} of {run.dataset}" for run in unfinished)
+            session.reporter.step(f"there is no unfinished run to forget{others}")
             return ForgetReport(host=store.host.name, forgotten=(), committed=())
         return _forget(ledger, chosen)
 

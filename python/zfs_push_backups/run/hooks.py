@@ -1,8 +1,9 @@
 """Hooks around a task: commands as argument lists, run without a shell, in their own session.
 
-A failing `before` hook skips its task unless `on_error: continue`; `after` hooks learn the outcome from
-ZPB_STATUS (ok or failed). Their output goes to the log, never to stdout, which may carry a result. A process that a
-hook leaves behind with its output still open is not waited for.
+A failing `before` hook skips its task unless `on_error: continue`; `after` hooks learn the outcome from ZPB_STATUS (ok
+or failed) and run after a stop as well, since what a `before` hook froze has to be thawed. Their output goes to the
+log, never to stdout, which may carry a result. A process that a hook leaves behind with its output still open is not
+waited for.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ SHOWN_OUTPUT = 500
 log = logging.getLogger(__name__)
 
 
-def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Shutdown) -> None:
-    """Run one hook to its end; raise `HookFailed` when it can't start or ends with another status than 0."""
+def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Shutdown | None) -> None:
+    """Run one hook to its end, or until `stop`; raise `HookFailed` when it can't start or ends with a status but 0."""
     name = argv[0]
     try:
         process = subprocess.Popen(
@@ -53,14 +54,14 @@ def run_hook(argv: Sequence[str], variables: Mapping[str, str], stop: Shutdown) 
         raise HookFailed(f"hook {name} ended with status {process.returncode}" + (f": {tail}" if tail else ""))
 
 
-def _wait(process: subprocess.Popen[bytes], stop: Shutdown) -> str:
+def _wait(process: subprocess.Popen[bytes], stop: Shutdown | None) -> str:
     over_since: float | None = None
     with process:
         while True:
             try:
                 return process.communicate(timeout=TICK_SECONDS)[0].decode("utf-8", "replace")
             except subprocess.TimeoutExpired as expired:
-                if stop.requested:
+                if stop is not None and stop.requested:
                     _end(process)
                     raise stop.as_error() from None
                 if process.poll() is None:

@@ -16,6 +16,7 @@ from zfs_push_backups.errors import (
     Cancelled,
     ConfigurationError,
     ResumeImpossible,
+    SourceFailed,
     StateError,
     StoreDamaged,
     ZfsPushBackupsError,
@@ -185,23 +186,29 @@ class Ledger:
         except ZfsPushBackupsError as error:
             if isinstance(error, Cancelled) and run.resumable:
                 self.session.stop.note(run.dataset, "resumable")
-            self._note_failure(run, error.message)
+            self._note_failure(run, error)
             raise
 
-    def _note_failure(self, run: SavedRun, message: str) -> None:
+    def _note_failure(self, run: SavedRun, error: ZfsPushBackupsError) -> None:
         """A state that can't be written any more must not hide why the run failed."""
         try:
-            if run.resumable or self._can_be_committed(run):
-                self.runs.interrupted(run.id, message)
+            if self._worth_going_on(run, error):
+                self.runs.interrupted(run.id, error.message)
             else:
-                self.runs.finish(run.id, "failed", error=message)
-        except StateError as error:
-            log.warning("the end of the run could not be noted: %s", error)
+                self.runs.finish(run.id, "failed", error=error.message)
+        except StateError as trouble:
+            log.warning("the end of the run could not be noted: %s", trouble)
 
-    def _can_be_committed(self, run: SavedRun) -> bool:
-        """Whether only the manifest is missing: the next run writes it, also for a stream that never comes again."""
+    def _worth_going_on(self, run: SavedRun, error: ZfsPushBackupsError) -> bool:
+        """Whether there is something to go on with, or nothing that speaks against trying the same once more.
+
+        Of a stream that never comes again only the manifest may be missing. A sender that fails before anything of it
+        is stored may be unable to send this snapshot at all, so the next push chooses anew.
+        """
         saved = self.runs.find(run.id)
-        return saved is not None and saved.outcome is None and saved.committing
+        if not run.resumable:
+            return saved is not None and saved.outcome is None and saved.committing
+        return not isinstance(error, SourceFailed) or saved is None or bool(saved.parts) or saved.outcome is not None
 
     def tidy(self, backups: Sequence[Backup]) -> None:
         """Sweep, where something may be left since the last time, and set the holds right once at the start."""

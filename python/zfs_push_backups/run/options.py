@@ -5,17 +5,33 @@ Names are those of the command line. `config` None means the default file if the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Final
+
+from zfs_push_backups.errors import UsageError
+
+# An empty one means AWS, whatever the configured host has.
+_MAY_BE_EMPTY: Final = frozenset({"endpoint", "region"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """Which host, by configuration or ad hoc (`host` a URL)."""
+    """Which host, by configuration or ad hoc (`host` a URL). Raises UsageError for what is said and empty."""
 
     config: str | None = None
     host: str | None = None
     endpoint: str | None = None
     region: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse empty values: they come from a variable that isn't set, and would widen what was asked for."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in _MAY_BE_EMPTY and (value == "" or (isinstance(value, tuple) and "" in value)):
+                raise UsageError(
+                    f"{field.name.replace('_', ' ')}: found an empty value; allowed: something, or nothing at all",
+                    hint="is a variable on the command line not set?",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

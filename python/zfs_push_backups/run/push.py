@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from zfs_push_backups import engine
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.config.models import Config, Hook, Host
     from zfs_push_backups.run.options import PushOptions
     from zfs_push_backups.run.session import Session
+    from zfs_push_backups.run.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def push(options: PushOptions, session: Session) -> PushSummary:
     config = session.configuration(options)
     host = session.host(config, options)
     recipients = tuple(engine.check_recipients(list(required_recipients(config, options.recipients))))
-    tasks = () if options.stdin else wanted_tasks(options, config, host)
+    tasks = () if options.stdin is not None else wanted_tasks(options, config, host)
     destination = Destination(
         config=config,
         store=StoreView(session, host),
@@ -66,7 +68,7 @@ def push(options: PushOptions, session: Session) -> PushSummary:
 def run_queue(options: PushOptions, session: Session, destination: Destination, tasks: tuple[Task, ...]) -> PushSummary:
     """Run the stream on standard input, or one task after the other."""
     queue = Queue(options, session, destination)
-    if options.stdin:
+    if options.stdin is not None:
         queue.run_stdin()
     queue.several = len(tasks) > 1 or any(task.recursive for task in tasks)
     for task in tasks:
@@ -107,7 +109,7 @@ class Queue:
         before, ended = len(self.errors), False
         try:
             if not self.options.dry_run:
-                self.hooks(task, task.hooks.before, "starting")
+                self.hooks(task, task.hooks.before, "starting", self.session.stop)
             work = TaskPush(task, self.options, self.session, self.destination)
             for attempt in work.attempts():
                 self.session.stop.check()
@@ -124,20 +126,31 @@ class Queue:
             self.failed(error, task, task.root)
         finally:
             # Whatever leaves this early, also what nobody expected, is no success in the eyes of an `after` hook.
-            if not self.options.dry_run and not self.session.stop.requested:
+            if not self.options.dry_run:
                 self.after(task, ok=ended and len(self.errors) == before)
 
     def after(self, task: Task, *, ok: bool) -> None:
         """Run the hooks behind a task; their failure fails the task unless they say otherwise."""
+        if self.session.stop.requested:
+            # As a cleanup with its deadline: the stop that they follow must not end them.
+            self.session.stop.push(f"what comes after task {task.name}", partial(self.after_stop, task))()
+            return
         try:
-            self.hooks(task, task.hooks.after, "ok" if ok else "failed")
+            self.hooks(task, task.hooks.after, "ok" if ok else "failed", self.session.stop)
         except Cancelled:
             raise
         except ZfsPushBackupsError as error:
             self.failed(error, task, task.root)
 
-    def hooks(self, task: Task, hooks: tuple[Hook, ...], status: str) -> None:
-        """Run hooks in order; one that may fail only leaves a warning."""
+    def after_stop(self, task: Task) -> None:
+        """Run the hooks behind a task that a stop ended; what fails is a warning, as the run ends by its signal."""
+        try:
+            self.hooks(task, task.hooks.after, "failed", None)
+        except ZfsPushBackupsError as error:
+            log.warning("%s", error.message)
+
+    def hooks(self, task: Task, hooks: tuple[Hook, ...], status: str, stop: Shutdown | None) -> None:
+        """Run hooks in order, or until `stop`; one that may fail only leaves a warning."""
         variables = {
             "ZPB_TASK": task.name,
             "ZPB_DATASET": task.root,
@@ -146,7 +159,7 @@ class Queue:
         }
         for hook in hooks:
             try:
-                run_hook(hook.command, variables, self.session.stop)
+                run_hook(hook.command, variables, stop)
             except Cancelled:
                 raise
             except ZfsPushBackupsError as error:
@@ -214,7 +227,7 @@ def refuse_contradictions(options: PushOptions) -> None:
     """Refuse options that don't go together, before anything is looked at."""
     if options.dataset and options.tasks:
         raise UsageError("--task and --dataset contradict each other", hint="name one of them")
-    if options.stdin and (options.dataset or options.tasks or options.snapshot or options.create):
+    if options.stdin is not None and (options.dataset or options.tasks or options.snapshot or options.create):
         raise UsageError(
             "--stdin names dataset and snapshot itself", hint="leave out --task, --dataset, --snapshot, --create"
         )

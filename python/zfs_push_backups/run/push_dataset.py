@@ -86,6 +86,7 @@ class Attempt:
         if decision.kind is Kind.UP_TO_DATE:
             return self.result("up_to_date", decision, reasons)
         shipment = self.shipment(facts, decision, flags, raw=raw)
+        shipment = replace(shipment, estimated_bytes=self.estimate(facts, decision, shipment.arguments))
         if work.options.dry_run:
             return self.planned(shipment, reasons)
         return replace(send_dataset(shipment, work.session, work.destination), reasons=reasons)
@@ -158,7 +159,7 @@ class Attempt:
             compression=self.work.task.compression,
             tree_group=self.work.group_of(decision.target.name),
             parent_snapshot=None if parent is None else str(self.work.destination.store.manifest(parent)["snapshot"]),
-            estimated_bytes=self.estimate(facts, decision, arguments),
+            estimated_bytes=None,
         )
 
     def estimate(self, facts: Dataset, decision: Decision, arguments: tuple[str, ...]) -> int | None:

@@ -7,13 +7,15 @@ stop between its last part and its manifest loses nothing; but it can't be gone 
 
 from __future__ import annotations
 
+import logging
 import os
 import select
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
-from zfs_push_backups.errors import StreamRefused, UsageError
+from zfs_push_backups.errors import SourceFailed, StreamRefused, UsageError
 from zfs_push_backups.plan.levels import Pins, Wish
 from zfs_push_backups.plan.stdin import decide_stdin, stdin_parent
 from zfs_push_backups.run.jobs import run_job
@@ -25,6 +27,8 @@ from zfs_push_backups.run.resume import settle_stdin
 from zfs_push_backups.zfs.names import split_snapshot
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from zfs_push_backups.catalogue.records import SavedRun
     from zfs_push_backups.plan.levels import Decision
     from zfs_push_backups.plan.listing import Backup
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 312
 TICK_MILLISECONDS = 100
+WARNING_SECONDS = 600.0
+
+log = logging.getLogger(__name__)
 
 
 def push_stdin(options: PushOptions, session: Session, destination: Destination) -> PushResult:
@@ -44,7 +51,7 @@ def push_stdin(options: PushOptions, session: Session, destination: Destination)
         raise UsageError(
             "standard input is a terminal", hint=f"zfs send {options.stdin} | zfs-push-backups --stdin ..."
         )
-    head = read_head(options.stdin_fd, session.stop)
+    head = read_head(options.stdin_fd, session.stop, destination.config.source_stall_timeout)
     begin = engine.parse_begin(head)
     target = Planned(snapshot, int(begin["to_guid"]), None, int(begin["creation_unix_seconds"]))
     flags = flags_of(begin)
@@ -119,13 +126,17 @@ def saved_run(
     )
 
 
-def read_head(descriptor: int, stop: Shutdown) -> bytes:
-    """Read the first record's header; a shorter stream is refused. A sender may take its time, a stop may not."""
-    head, waiting = b"", select.poll()
+def read_head(descriptor: int, stop: Shutdown, stall: timedelta | None = None) -> bytes:
+    """Read the first record's header; a shorter stream is refused, and a sender that says nothing for `stall`.
+
+    Raises `StreamRefused`, `UsageError` where it can't be read, `SourceFailed`. Without a limit a warning tells of it.
+    """
+    head, waiting, silence = b"", select.poll(), Silence(stall)
     waiting.register(descriptor, select.POLLIN)
     while len(head) < HEADER_BYTES:
         stop.check()
         if not waiting.poll(TICK_MILLISECONDS):
+            silence.look()
             continue
         try:
             block = os.read(descriptor, HEADER_BYTES - len(head))
@@ -136,7 +147,30 @@ def read_head(descriptor: int, stop: Shutdown) -> bytes:
             kind = f"ends after {len(head)} bytes" if head else "is empty"
             raise StreamRefused(f"the stream on standard input {kind}", hint="look at what zfs send said")
         head += block
+        silence = Silence(stall)
     return head
+
+
+class Silence:
+    """How long standard input has said nothing; the engine judges the same from the stream's first record on."""
+
+    def __init__(self, stall: timedelta | None) -> None:
+        self.stall_seconds = None if stall is None else stall.total_seconds()
+        self.began = time.monotonic()
+        self.next_warning_seconds = WARNING_SECONDS
+
+    def look(self) -> None:
+        """Warn each time that the silence has doubled. Raises `SourceFailed` where a limit is set and has passed."""
+        silent = time.monotonic() - self.began
+        if self.stall_seconds is not None and silent >= self.stall_seconds:
+            raise SourceFailed(
+                f"standard input has been silent for {int(silent)} s, so its sender counts as dead",
+                hint="look at what feeds the pipe, then run again",
+                code="engine.source_stalled",
+            )
+        if silent >= self.next_warning_seconds:
+            self.next_warning_seconds *= 2
+            log.warning("standard input has been silent for %d s; a healthy sender can be, so the run goes on", silent)
 
 
 def flags_of(begin: dict[str, Any]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.journal import RunJournal
 from zfs_push_backups.run.ledger import run_request
 from zfs_push_backups.run.results import PushResult, add_requests
+from zfs_push_backups.zfs import snapshots
 from zfs_push_backups.zfs.send import SendProcess
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class StreamPush:
 
     def splice(self) -> PushResult:
         """Have `zfs send -t` go on behind the last but one stored part; the last has to come out the same."""
+        home, target = self.shipment.facts.name, self.shipment.decision.target.name
+        if snapshots.identity(self.session.zfs, home, target) != (self.run.dataset_guid, self.run.createtxg):
+            # Held since: from here on it stays. Days may have passed since the run was looked at.
+            raise ResumeImpossible(f"{home} is not the dataset any more that it was when the run began")
         arguments = ("send", "-t", splice_token(self.run, self.name))
         request = self._request()
         request["run"]["spliced_onto"] = self.run.begin_record

@@ -2,8 +2,8 @@
 
 Invariants: unfinished runs are settled before anything new is planned; snapshots are taken at most once, for the whole
 tree at one instant; a group id ties a tree together and is made of source, root and snapshot name, so that a dataset
-that failed or was not reached joins the same group in a later run. A tree of which a run is gone on with takes no new
-snapshot, for that reason.
+that failed or was not reached joins the same group in a later run. For that reason a tree takes no new snapshot before
+each of its datasets has a backup of the last one, or a run of it that is gone on with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zfs_push_backups.plan.snapshots import created_name
 from zfs_push_backups.plan.tree import expand
 from zfs_push_backups.run.push_dataset import Attempt
 from zfs_push_backups.run.resume import Settlement
-from zfs_push_backups.zfs import datasets, snapshots
+from zfs_push_backups.zfs import datasets, holds, snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ class TaskPush:
         self.listed = self.destination.store.backups()
         self.settle(ledger, names)
         if self.task.snapshot.create and self.options.snapshot is None:
-            self.created = self.snapshot_of_unfinished_tree()
+            self.created = self.snapshot_of_unfinished_tree(names)
             if self.created is None:
                 self.take_snapshot()
         for name in names:
@@ -106,11 +106,23 @@ class TaskPush:
             ledger.tidy(self.listed)
         self.resumptions = settlement.resumptions
 
-    def snapshot_of_unfinished_tree(self) -> str | None:
-        """The snapshot that a run gone on with sends, and that the rest of an interrupted tree belongs to."""
+    def snapshot_of_unfinished_tree(self, names: Sequence[str]) -> str | None:
+        """The snapshot that a run gone on with sends, and that the rest of an interrupted tree belongs to.
+
+        None where nothing is left of that tree but runs gone on with: one that takes weeks, or fails for ever, keeps no
+        other dataset from its next backup.
+        """
         runs = (resumption.run for resumption in self.resumptions.values())
         newest = max(runs, key=lambda run: run.begun, default=None)
-        return None if newest is None else newest.snapshot
+        others = [name for name in names if name not in self.resumptions]
+        if newest is None or (others and not any(self.lacks(name, newest.snapshot) for name in others)):
+            return None
+        return newest.snapshot
+
+    def lacks(self, dataset: str, snapshot: str) -> bool:
+        """Whether a dataset has this snapshot and no backup of it."""
+        guid = holds.guid_of(self.session.zfs, f"{dataset}@{snapshot}")
+        return guid is not None and all(backup.snapshot_guid != guid for backup in self.backups_of(dataset))
 
     def dataset_names(self) -> Sequence[str]:
         """The root, or the tree that the patterns leave."""

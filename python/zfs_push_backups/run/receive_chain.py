@@ -7,6 +7,7 @@ zfs itself; complete steps stay, since they are good.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from zfs_push_backups.plan.listing import Backup
     from zfs_push_backups.run.restore import Chain, Restoration
 
+
+log = logging.getLogger(__name__)
 
 SINK_BROKE = "engine.sink_write"
 
@@ -123,6 +126,8 @@ class TreeReceive:
         options = self.work.options
         if options.properties or options.mountpoints:
             meta = self.work.store.meta(chain.backups[-1], self.work.identities)
+            if self.work.store.manifest(chain.backups[-1])["send"]["made"] == "stdin":
+                log.warning("%s: its backup came from standard input, with no properties to set", chain.target)
             apply_properties(self.zfs, chain.target, meta, ordinary=options.properties, mountpoints=options.mountpoints)
         if options.mount:
             mount(self.zfs, chain.target)

@@ -145,9 +145,9 @@ def chosen_chains(work: Restoration, config: Config, host: Host) -> tuple[Chain,
     dataset = options.dataset
     if options.task:
         dataset = choose_tasks(config, host, (options.task,))[0].root
-    if options.backup:
+    if options.backup is not None:
         root = backup_of_id(options, everything, dataset)
-    elif options.group:
+    elif options.group is not None:
         root = root_of_group(work, everything, dataset)
     else:
         dataset = dataset or ""

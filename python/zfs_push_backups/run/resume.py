@@ -68,13 +68,14 @@ class Settlement:
     def __init__(self, work: TaskPush, names: Sequence[str], saved: Iterable[SavedRun]) -> None:
         self.work = work
         self.names = frozenset(names)
-        self.saved = tuple(run for run in saved if self._concerns(run))
+        mine = (run for run in saved if self._concerns(run))
+        self.newest_first = sorted(mine, key=lambda run: (run.begun, run.id), reverse=True)
         self.resumptions: dict[str, Resumption] = {}
         self.committed = False
 
     def settle(self, ledger: Ledger) -> None:
         """Decide about each run, the one that began last first, and do what that means."""
-        for run in sorted(self.saved, key=lambda run: (run.begun, run.id), reverse=True):
+        for run in self.newest_first:
             self.work.session.stop.check()
             found = self._found(run)
             if found is None:
@@ -89,7 +90,7 @@ class Settlement:
 
     def foresee(self) -> None:
         """Settle for a dry run: nothing is asked of the store, and nothing is changed."""
-        for run in self.saved:
+        for run in self.newest_first:
             found = self._found(run)
             if found is not None and not run.committing:
                 verdict = resume(run, found.present, self._asked(run), Look(stored=len(run.parts)))

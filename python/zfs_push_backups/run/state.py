@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def state_folder(config: Config, environment: Mapping[str, str] = os.environ) -> Path:
     """The configured `base_dir`, else systemd's state folder, else root's or the user's own."""
-    if config.base_dir != DEFAULT_BASE_DIR:
+    if "base_dir" in config.model_fields_set:
         return config.base_dir
     given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
     if given.startswith("/"):

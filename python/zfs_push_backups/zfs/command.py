@@ -7,6 +7,7 @@ the child within a tick. Rationale: cron's PATH lacks the sbin folders where zfs
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ SBIN_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 DEFAULT_TIMEOUT_SECONDS = 300.0
 TICK_SECONDS = 0.1
 SHOWN_COMMAND = 160
+# Not the apostrophe of `can't`.
+_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'(?!\w)")
 
 _NOT_ROOT = ("permission denied", "failed to initialize zfs library", "must be superuser", "operation not permitted")
 _NO_DAEMON = ("connection refused", "/dev/zfs", "zfs modules are not loaded", "no such file or directory")
@@ -105,7 +108,7 @@ def failure(arguments: Sequence[str], stderr: str, code: int) -> ZfsError:
     """The typed error for a command that ended with `code` and said `stderr`."""
     words = first_words(stderr) or (f"killed by signal {-code}" if code < 0 else f"exit status {code}, no message")
     message = f"`{spell(arguments)}` failed: {words}"
-    lower = stderr.lower()
+    lower = without_names(stderr).lower()
     if any(sign in lower for sign in _NOT_ROOT):
         hint = f"run as root, or let the user do it: zfs allow USER {permissions(arguments)} DATASET"
         return ZfsError(message, hint=hint, code="zfs.permission")
@@ -116,6 +119,11 @@ def failure(arguments: Sequence[str], stderr: str, code: int) -> ZfsError:
             message, hint="load the module (modprobe zfs) or start the zfs-fuse daemon", code="zfs.not_running"
         )
     return ZfsError(message, code="zfs.failed")
+
+
+def without_names(stderr: str) -> str:
+    """What zfs said, each quoted name empty: a dataset may be called `tank/permission denied`."""
+    return _QUOTED.sub("''", stderr)
 
 
 def permissions(arguments: Sequence[str]) -> str:

@@ -7,16 +7,19 @@ not an error. Property values may hold tabs and newlines, so lines are told apar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zfs_push_backups.errors import ConfigurationError, UsageError, ZfsError
-from zfs_push_backups.zfs.command import failure
+from zfs_push_backups.zfs.command import failure, without_names
 from zfs_push_backups.zfs.names import check_dataset, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zfs_push_backups.zfs.command import ZfsCommand
+
+
+_FACTS: Final = ("type", "guid", "encryption", "used", "referenced")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def exists(zfs: ZfsCommand, name: str) -> bool:
     status, out, err = zfs.attempt("list", "-H", "-o", "name", "-t", "filesystem,volume", check_dataset(name))
     if status == 0:
         return bool(out.strip())
-    if "does not exist" in err or "invalid" in err:
+    said = without_names(err)
+    if "does not exist" in said or "invalid" in said:
         return False
     raise failure(("list", name), err, status)
 
@@ -70,20 +74,18 @@ def describe(zfs: ZfsCommand, name: str) -> Dataset:
     """Everything a push needs to know of one dataset."""
     check_dataset(name)
     try:
-        everything = parse_get(zfs.run("get", "-Hp", "all", name), name)
+        entries = parse_entries(zfs.run("get", "-Hp", "all", name), name)
     except ZfsError as error:
         raise not_found(zfs, name, error) from error
-    # zfs-fuse has a guid, but not among all.
-    guid = everything.get("guid") or parse_get(zfs.run("get", "-Hp", "guid", name), name).get("guid")
-    encryption = everything.get("encryption")
+    facts = {key: _fact(zfs, name, key, entries) for key in _FACTS}
     return Dataset(
         name=name,
-        type=_value(everything, "type") or "filesystem",
-        guid=guid.value if guid and guid.value.isdigit() else None,
-        encrypted=encryption is not None and encryption.value not in ("off", "-", ""),
-        used=_size(everything, "used"),
-        referenced=_size(everything, "referenced"),
-        properties={key: found for key, found in everything.items() if found.source in ("local", "received")},
+        type=facts["type"] or "filesystem",
+        guid=facts["guid"] if facts["guid"].isdigit() else None,
+        encrypted=facts["encryption"] not in ("off", "-", ""),
+        used=_size(facts["used"]),
+        referenced=_size(facts["referenced"]),
+        properties={key: found for key, found in entries if found.source in ("local", "received")},
     )
 
 
@@ -116,10 +118,14 @@ def set_property(zfs: ZfsCommand, name: str, key: str, value: str) -> None:
 
 
 def parse_get(out: str, name: str) -> dict[str, Property]:
-    """The output of `zfs get -Hp ... name`: a line that doesn't begin with the name continues the value before it.
+    """The output of `zfs get -Hp ... name`, by property."""
+    return dict(parse_entries(out, name))
 
-    Of two entries of one name the first counts: a user's property may hold lines that look like a native one's, and
-    comes behind these.
+
+def parse_entries(out: str, name: str) -> list[tuple[str, Property]]:
+    """The same, as it stands there: a line that doesn't begin with the name continues the value before it.
+
+    A value may hold lines that look like another property's, which then is there twice.
     """
     entries: list[str] = []
     for line in out.split("\n"):
@@ -127,11 +133,11 @@ def parse_get(out: str, name: str) -> dict[str, Property]:
             entries.append(line[len(name) + 1 :])
         elif entries:
             entries[-1] += "\n" + line
-    found: dict[str, Property] = {}
+    found = []
     for entry in entries:
         key, _, rest = entry.rstrip("\n").partition("\t")
         value, _, source = rest.rpartition("\t")
-        found.setdefault(key, Property(value, source))
+        found.append((key, Property(value, source)))
     return found
 
 
@@ -149,11 +155,20 @@ def unknown_dataset(name: str, existing: Sequence[str]) -> ZfsError:
     return ZfsError(f"dataset {name} does not exist", hint=hint, code="zfs.not_found")
 
 
-def _value(properties: dict[str, Property], key: str) -> str:
-    found = properties.get(key)
+def _fact(zfs: ZfsCommand, name: str, key: str, entries: Sequence[tuple[str, Property]]) -> str:
+    """The value of a property that decides something; empty where this zfs doesn't know it.
+
+    It is asked for by itself where it stands twice, because another property's value forges it, and where it isn't
+    among all, as the guid of zfs-fuse.
+    """
+    values = [found.value for known, found in entries if known == key]
+    if len(values) == 1:
+        return values[0]
+    if not values and key != "guid":
+        return ""
+    found = parse_get(zfs.run("get", "-Hp", key, name), name).get(key)
     return found.value if found else ""
 
 
-def _size(properties: dict[str, Property], key: str) -> int:
-    value = _value(properties, key)
+def _size(value: str) -> int:
     return int(value) if value.isdigit() else 0

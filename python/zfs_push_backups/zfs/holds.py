@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Final
 
 from zfs_push_backups.errors import ZfsError
-from zfs_push_backups.zfs.command import ZfsCommand, failure
+from zfs_push_backups.zfs.command import ZfsCommand, failure, without_names
 from zfs_push_backups.zfs.datasets import exists
 from zfs_push_backups.zfs.names import check_dataset
 from zfs_push_backups.zfs.snapshots import BATCH, LISTING_ATTEMPTS, Snapshot
@@ -41,7 +41,7 @@ def hold(zfs: ZfsCommand, tag: str, snapshot: str) -> bool:
     status, _, err = zfs.attempt(*arguments)
     if status == 0:
         return True
-    if "tag already exists" in err:
+    if "tag already exists" in without_names(err):
         return False
     error = failure(arguments, err, status)
     if error.code in _NOT_ABOUT_RIGHTS:
@@ -57,7 +57,7 @@ def release(zfs: ZfsCommand, tag: str, snapshot: str) -> bool:
     if status == 0:
         return True
     error = failure(arguments, err, status)
-    if "no such tag" in err or error.code == "zfs.not_found":
+    if "no such tag" in without_names(err) or error.code == "zfs.not_found":
         return False
     raise error
 

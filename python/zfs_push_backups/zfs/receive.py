@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from zfs_push_backups.errors import ShuttingDown, ZfsError
 from zfs_push_backups.zfs.child import end_child
-from zfs_push_backups.zfs.command import ZfsCommand, decode, failure
+from zfs_push_backups.zfs.command import ZfsCommand, decode, failure, without_names
 
 if TYPE_CHECKING:
     from zfs_push_backups.zfs.capabilities import Capabilities
@@ -117,5 +117,5 @@ def mount(zfs: ZfsCommand, target: str) -> None:
     """Mount a dataset; one that is mounted already is fine."""
     arguments = ("mount", target)
     status, _, err = zfs.attempt(*arguments)
-    if status != 0 and "already mounted" not in err:
+    if status != 0 and "already mounted" not in without_names(err):
         raise failure(arguments, err, status)

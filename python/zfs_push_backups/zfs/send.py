@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Literal, Self
 
-from zfs_push_backups.errors import SourceFailed
+from zfs_push_backups.errors import SourceFailed, ZfsError
 from zfs_push_backups.zfs.child import end_child
 from zfs_push_backups.zfs.command import ZfsCommand, decode, failure, first_words, spell
 
@@ -30,6 +31,8 @@ PIPE_BYTES = 1 << 20
 DEFAULT_PIPE_BYTES = 65536
 ESTIMATE_TIMEOUT_SECONDS = 120.0
 STDERR_LIMIT = 64 * 1024
+
+log = logging.getLogger(__name__)
 
 Verdict = Literal["success", "failed", "unknown"]
 
@@ -138,7 +141,14 @@ def estimate(
     An incremental of a zfs that can't say is unknown (None).
     """
     if capabilities.send_estimate:
-        status, out, err = zfs.attempt("send", "-nP", *arguments[1:], timeout=ESTIMATE_TIMEOUT_SECONDS)
+        try:
+            status, out, err = zfs.attempt("send", "-nP", *arguments[1:], timeout=ESTIMATE_TIMEOUT_SECONDS)
+        except ZfsError as error:
+            # Onto a bookmark without sizes zfs walks the whole dataset, which can take hours; the send doesn't need it.
+            if error.code != "zfs.timeout":
+                raise
+            log.info("zfs takes longer than %.0f s to say how much %s is", ESTIMATE_TIMEOUT_SECONDS, snapshot.full_name)
+            return None
         found = parse_estimate(out + "\n" + err)
         if status == 0 and found is not None:
             return found

@@ -54,6 +54,15 @@ def list_bookmarks(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
     return _list(zfs, check_dataset(dataset), "bookmark")
 
 
+def identity(zfs: ZfsCommand, dataset: str, name: str) -> tuple[str | None, int | None]:
+    """The dataset's guid and the snapshot's createtxg, as they are now; None for what isn't there."""
+    full_name = f"{check_dataset(dataset)}@{name}"
+    _, out, _ = zfs.attempt("get", "-Hp", "-o", "name,property,value", "guid,createtxg", dataset, full_name)
+    found = {tuple(line.split("\t")[:2]): line.rpartition("\t")[2] for line in out.split("\n")}
+    txg = found.get((full_name, "createtxg"), "")
+    return found.get((dataset, "guid")), int(txg) if txg.isdigit() else None
+
+
 def find(snapshots: list[Snapshot], dataset: str, name: str) -> Snapshot:
     """The snapshot of this name; raises `ZfsError` with the nearest one."""
     for snapshot in snapshots:

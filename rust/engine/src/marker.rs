@@ -35,8 +35,14 @@ impl Marking<'_> {
             .map(|object| object.key.clone())
             .collect();
         if !strays.is_empty() {
-            self.remove_own(&strays).await?;
-            found = self.listed().await?;
+            match self.remove_own(&strays).await {
+                Ok(()) => found = self.listed().await?,
+                Err(error) if may_not_delete(&error) => {
+                    tell_of_strays(&error);
+                    found.retain(|object| wanted.contains_key(&object.key));
+                }
+                Err(error) => return Err(error),
+            }
         }
         compare(&wanted, &found)
     }
@@ -96,6 +102,16 @@ impl Marking<'_> {
             tracing::warn!(key, %error, "the backup is committed, but its intent could not be removed");
         }
     }
+}
+
+/// Whether a store lets nothing be removed. What this run's own sessions left there then stays, and no manifest counts it.
+pub(crate) fn may_not_delete(error: &EngineError) -> bool {
+    matches!(error.code.as_ref(), "store.forbidden" | "store.unsupported")
+}
+
+/// Says that leftovers stay.
+pub(crate) fn tell_of_strays(error: &EngineError) {
+    tracing::warn!(%error, "what stopped sessions of this run left beside its parts may not be removed, so it stays there");
 }
 
 /// Every object that a manifest counts, with its length.

@@ -7,16 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from zfs_push_backups.cli import main as cli
 from zfs_push_backups.engine import generate_identity
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+TWO_HOSTS = str(Path(__file__).parents[3] / "examples" / "config.yaml")
 MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
 OWN = "zfs_push_backups"
 
@@ -106,6 +104,13 @@ def test_import_and_help_cost_at_most_three_bare_interpreters(script: str, tmp_p
         (["restore", "--dataset", "t/x", "--output", "f", "--recursive"], "one file", "--to"),
         (["restore", "--json", "--dataset", "t/x", "--output", "-"], "both want stdout", "file"),
         (["check", "--max-age", "26"], "--max-age", ""),
+        (["push", "--stdin", ""], "stdin: found an empty value", "variable"),
+        (["push", "--task", "a", "--task", ""], "tasks: found an empty value", "variable"),
+        (["restore", "--dataset", "t/x", "--backup", "", "--to", "t/y"], "backup: found an empty value", "variable"),
+        (["list", "--source", ""], "source: found an empty value", "variable"),
+        (["push", "--host", "a", "--host", "b"], "--host is said twice", "run the command for each"),
+        (["restore", "--dataset", "t/x", "--dataset", "t/y", "--to", "t/z"], "--dataset is said twice", ""),
+        (["check", "--endpoint", "http://x", "--config", TWO_HOSTS], "go with one host", "--host"),
         (["stream"], "unknown command 'stream'", "stream inspect, stream token, stream splice"),
         (["stream", "inspekt", "x"], "unknown command 'stream inspekt'", "stream inspect`"),
         (["stream", "splice", "kept", "resumed"], "required: --output", "stream splice --help"),

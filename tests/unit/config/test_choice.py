@@ -46,6 +46,18 @@ def test_a_url_is_a_host_and_finds_its_settings() -> None:
         choose_host(Config(), "ftp://x")
 
 
+def test_the_same_bucket_elsewhere_is_another_store() -> None:
+    elsewhere = choose_host(TWO, "s3://bucket/prefix", endpoint="https://minio.lan")
+    assert (elsewhere.name, elsewhere.endpoint, elsewhere.region) == ("s3://bucket/prefix", "https://minio.lan", None)
+    assert choose_host(TWO, "s3://bucket/prefix", endpoint="https://s3.example.org").name == "backup1"
+    assert choose_host(TWO, "s3://bucket/prefix", endpoint="").name == "s3://bucket/prefix"
+    twins = parse("hosts: {a: {url: s3://twin, endpoint: 'https://one'}, z: {url: s3://twin, endpoint: 'https://two'}}")
+    assert choose_host(twins, "s3://twin", endpoint="https://two").name == "z"
+    with pytest.raises(UsageError, match="several have the URL") as caught:
+        choose_host(twins, "s3://twin")
+    assert caught.value.hint.endswith("a, z")
+
+
 def test_endpoint_and_region_can_be_replaced() -> None:
     host = choose_host(TWO, "backup1", endpoint="http://127.0.0.1:3900", region="garage")
     assert (host.name, host.endpoint, host.region) == ("backup1", "http://127.0.0.1:3900", "garage")

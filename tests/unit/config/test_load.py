@@ -76,6 +76,19 @@ def test_what_stands_in_the_file_is_what_the_program_gets() -> None:
     assert parse("source_stall_timeout: 6h\n").source_stall_timeout == timedelta(hours=6)
 
 
+def test_times_beyond_what_a_request_can_take_are_refused() -> None:
+    found = problems("hosts:\n  b:\n    url: s3://bucket\n    stall_timeout: 15m\n    retry_timeout: 1h\n")
+    assert [problem.partition(": ")[2] for problem in found] == [
+        "hosts.b.stall_timeout: found 15m; allowed: at most 14m",
+        "hosts.b.retry_timeout: found 1h; allowed: at most 25m",
+    ]
+
+
+def test_keys_of_s3_at_a_folder_are_told() -> None:
+    config = parse("hosts:\n  b:\n    url: file:///mnt\n    region: eu\n    limit_upload: 1MiB\n", name="c.yaml")
+    assert config.warnings == ("c.yaml:4: hosts.b.region: has no effect, as the host is a folder",)
+
+
 def test_zrbs_readme_configuration_loads_as_it_stands() -> None:
     config = parse(ZRB)
     [host] = config.hosts

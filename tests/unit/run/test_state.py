@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from zfs_push_backups.config.load import parse
 from zfs_push_backups.config.models import DEFAULT_BASE_DIR, Config
 from zfs_push_backups.run.state import look_at_catalogue, machine_key, open_catalogue, state_folder
 
 
 def test_the_state_lies_where_the_configuration_the_unit_or_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert state_folder(Config(base_dir=Path("/srv/x")), {"STATE_DIRECTORY": "/y"}) == Path("/srv/x")
+    said = parse(f"base_dir: {DEFAULT_BASE_DIR}\n")
+    assert state_folder(said, {"STATE_DIRECTORY": "/y"}) == DEFAULT_BASE_DIR
+    assert state_folder(parse("source: nas\n"), {"STATE_DIRECTORY": "/y"}) == Path("/y")
     assert state_folder(Config(), {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}) == Path("/var/lib/a")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert state_folder(Config(), {}) == DEFAULT_BASE_DIR

@@ -58,6 +58,9 @@ def test_messages_are_english_and_the_child_has_its_own_session(fake: FakeZfs) -
         ("cannot open 'tank/x': dataset does not exist\n", "zfs.not_found", "zfs list"),
         ("The ZFS modules are not loaded.\n", "zfs.not_running", "modprobe"),
         ("cannot snapshot: out of space\n", "zfs.failed", ""),
+        ("cannot open 'tank/what does not exist': I/O error\n", "zfs.failed", ""),
+        ("cannot hold 'tank/permission denied@s': I/O error\n", "zfs.failed", ""),
+        ("can't do that, it's 'tank/x': permission denied\n", "zfs.permission", "run as root"),
     ],
 )
 def test_failures_carry_the_command_its_words_and_a_hint(fake: FakeZfs, words: str, code: str, hint: str) -> None:

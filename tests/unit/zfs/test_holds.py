@@ -25,6 +25,16 @@ def command(fake: FakeZfs) -> ZfsCommand:
     return ZfsCommand(str(fake.program))
 
 
+def test_a_dataset_may_be_called_like_an_answer_of_zfs(tmp_path: Path) -> None:
+    fake = FakeZfs(tmp_path / "bin")
+    fake.answer("hold", err="cannot hold 'tank/tag already exists@s': out of space\n", code=1)
+    fake.answer("release", err="cannot release 'tank/no such tag@s': out of space\n", code=1)
+    command = ZfsCommand(str(fake.program))
+    for action, name in ((holds.hold, "tank/tag already exists@s"), (holds.release, "tank/no such tag@s")):
+        with pytest.raises(ZfsError, match="out of space"):
+            action(command, "tag", name)
+
+
 @pytest.mark.pool
 @pytest.mark.parametrize("tag", [TAG, "zfs-push-backups:server@remote", "zfs-push-backups:two words & more"])
 def test_a_hold_is_taken_once_and_released_once(dataset: DatasetFactory, tag: str) -> None:

@@ -181,6 +181,16 @@ def test_the_estimate_is_near_the_stream(dataset: DatasetFactory) -> None:
     assert 0.5 < guess / len(collect(command, arguments)) < 2
 
 
+def test_an_estimate_that_takes_too_long_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send, "ESTIMATE_TIMEOUT_SECONDS", 0.3)
+    fake = FakeZfs(tmp_path / "bin")
+    fake.answer("send", "-nP", hang=True)
+    snapshot = snapshots.Snapshot("t/d", "s", 1, 2, 3)
+    facts = datasets.Dataset("t/d", "filesystem", None, encrypted=False, used=9, referenced=8)
+    able, words = Capabilities("x", None, send_estimate=True), ("send", "-i", "t/d#b", "t/d@s")
+    assert send.estimate(ZfsCommand(str(fake.program)), able, facts, snapshot, words) is None
+
+
 def test_zfs_is_asked_for_the_estimate_where_it_can_say(tmp_path: Path) -> None:
     fake = FakeZfs(tmp_path / "bin")
     fake.answer("send", "-nP", out="full\tt/d@s\t4242\nsize\t4242\n")

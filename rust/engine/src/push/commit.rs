@@ -17,7 +17,7 @@ use super::describe;
 use crate::attempts::{Attempts, Writer};
 use crate::error::EngineError;
 use crate::job::JobContext;
-use crate::marker::Marking;
+use crate::marker::{Marking, may_not_delete, tell_of_strays};
 use crate::repository;
 use crate::request::{PushRequest, RunRequest};
 
@@ -72,7 +72,13 @@ impl Draft {
                 "removing what stopped sessions of this run left unfinished"
             );
         }
-        Ok(self.store.delete(&strays).await?)
+        match self.store.delete(&strays).await.map_err(EngineError::from) {
+            Err(error) if may_not_delete(&error) => {
+                tell_of_strays(&error);
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// Writes and checks everything but the manifest, and says what the manifest will be.

@@ -64,6 +64,7 @@ pub(crate) struct Cutter {
     proving: Option<Proving>,
     next_number: u32,
     position: u64,
+    repeated_bytes: u64,
     part: Option<OpenPart>,
     /// What the first record has to be compared with.
     behind: Option<Beginning>,
@@ -93,6 +94,7 @@ impl Cutter {
             cutting,
             next_number: 0,
             position: 0,
+            repeated_bytes: 0,
             part: None,
             behind: None,
         };
@@ -106,6 +108,11 @@ impl Cutter {
             cutter.behind = Some(beginning);
         }
         Ok(cutter)
+    }
+
+    /// How many bytes so far were of parts that are stored already.
+    pub(crate) fn repeated_bytes(&self) -> u64 {
+        self.repeated_bytes
     }
 
     /// Ends the last part, once the stream was read to its end.
@@ -149,7 +156,7 @@ impl Cutter {
             None => self.begin_part()?,
         };
         match &mut part.body {
-            Body::Stored => {}
+            Body::Stored => self.repeated_bytes += bytes.len() as u64,
             Body::Plain(writer) => writer.put(bytes)?,
             Body::Zstd(encoder) => encoder.write_all(bytes).map_err(from_io)?,
         }

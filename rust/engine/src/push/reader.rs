@@ -126,10 +126,13 @@ impl Source {
                 break;
             }
             context.progress.add_read_bytes(count as u64);
+            let repeated = cutter.repeated_bytes();
             parser.feed(&scratch[..count], &mut cutter)?;
             context.progress.add_stream_bytes(count as u64);
             self.silence.read_bytes += count as u64;
-            self.throttle.spend(count, line)?;
+            // What is stored already is only compared.
+            let compared = usize::try_from(cutter.repeated_bytes() - repeated).unwrap_or(usize::MAX);
+            self.throttle.spend(count.saturating_sub(compared), line)?;
         }
         let summary = parser.finish()?;
         cutter.finish(summary.end_checksum)?;

@@ -52,7 +52,7 @@ async fn operate(request: StoreRequest, context: &JobContext) -> JobResult {
             json!({ "repository": { "id": repository.id }, "created": created })
         }
         StoreOperation::ResumeLook(look) => resume_look::run(&store, &look).await?,
-        StoreOperation::Recommit(request) => recommit::run(store_ref, &request).await?,
+        StoreOperation::Recommit(request) => recommit::run(&store, &request).await?,
         StoreOperation::Sweep(request) => sweep::run(store_ref, &request).await?,
         StoreOperation::Probe { write, storage_classes } => {
             probe::run(store_ref, write, &storage_classes).await?

@@ -1,16 +1,22 @@
 //! Commits a run that was stopped between its last part and its manifest: the same bytes at the same key.
 
-use format::{Manifest, RepositoryId, parse_manifest_key};
+use std::sync::Arc;
+
+use format::{Manifest, Part, RepositoryId, parse_manifest_key};
 use serde_json::{Value, json};
 use store::{ObjectStore, PutOptions};
 
+use super::resume_look;
 use super::run_keys::RunKeys;
 use crate::error::EngineError;
 use crate::marker::Marking;
 use crate::repository;
 use crate::request::RecommitRequest;
 
-pub(super) async fn run(store: &dyn ObjectStore, request: &RecommitRequest) -> Result<Value, EngineError> {
+pub(super) async fn run(
+    store: &Arc<dyn ObjectStore>,
+    request: &RecommitRequest,
+) -> Result<Value, EngineError> {
     let run = RunKeys::new(&request.run)?;
     let key = &request.manifest_key;
     let manifest = Manifest::parse_at(&parse_manifest_key(key)?, request.manifest.as_bytes())?;
@@ -18,6 +24,12 @@ pub(super) async fn run(store: &dyn ObjectStore, request: &RecommitRequest) -> R
     if manifest.keys()? != run.keys || manifest.repository != expected {
         return Err(EngineError::bad_request(format!("the manifest at {key} is not of this run")));
     }
+    // What kept the manifest from being written may have cost parts as well.
+    let parts: Vec<&Part> = manifest.parts.iter().collect();
+    if let (_, Some(why)) = resume_look::unchanged(store, &parts).await? {
+        return Err(EngineError::new("engine.listing", format!("{why}; nothing is committed, run again")));
+    }
+    let store = store.as_ref();
     let hot = PutOptions { storage_class: request.storage_class.clone(), ..PutOptions::default() };
     let marking = Marking { store, keys: &run.keys, attempts: &run.attempts, hot: &hot };
     marking.check_listing(&manifest).await?;

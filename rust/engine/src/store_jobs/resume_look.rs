@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use format::Part;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use store::{ObjectInfo, ObjectStore};
@@ -57,12 +58,22 @@ async fn gap_free(
             problem = Some(why);
             break;
         }
-        ready.push(*part);
+        ready.push(&part.part);
     }
-    let trusted = ready.len() - newest(&ready);
-    let looks = ready.iter().enumerate().map(|(number, part)| {
+    let (stored, differs) = unchanged(store, &ready).await?;
+    Ok((stored, differs.or(problem)))
+}
+
+/// How many parts from the first on are what was stored, and why not more: by the store's own checksums, or, for the
+/// newest of a store that keeps none, by reading them again.
+pub(super) async fn unchanged(
+    store: &Arc<dyn ObjectStore>,
+    parts: &[&Part],
+) -> Result<(usize, Option<String>), EngineError> {
+    let trusted = parts.len() - newest(parts);
+    let looks = parts.iter().enumerate().map(|(number, part)| {
         let unkept = if number < trusted { Unkept::Trust } else { Unkept::Read };
-        let (store, part) = (Arc::clone(store), part.part.clone());
+        let (store, part) = (Arc::clone(store), (*part).clone());
         // A task each, as hashing what is read again keeps a core busy.
         tokio::spawn(async move { stored_checksum::differs(store.as_ref(), &part, unkept).await })
     });
@@ -75,15 +86,15 @@ async fn gap_free(
         }
         stored += 1;
     }
-    Ok((stored, problem))
+    Ok((stored, None))
 }
 
 /// How many of the last parts make up [`READ_AGAIN_BYTES`], or more than that.
-fn newest(parts: &[&JournaledPart]) -> usize {
+fn newest(parts: &[&Part]) -> usize {
     let mut bytes = 0_u64;
-    let before = |part: &&&JournaledPart| {
+    let before = |part: &&&Part| {
         let more = bytes < READ_AGAIN_BYTES;
-        bytes = bytes.saturating_add(part.part.sealed_length);
+        bytes = bytes.saturating_add(part.sealed_length);
         more
     };
     parts.iter().rev().take_while(before).count()

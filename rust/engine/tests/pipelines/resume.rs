@@ -96,6 +96,26 @@ fn only_what_a_crash_can_have_caught_is_read_again() {
 }
 
 #[test]
+fn the_upload_limit_is_for_what_is_uploaded() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    let push = engine::start_push(run.request(&room, 0), Vec::new(), file_of(room.folder.path(), &bytes));
+    push.source.send(SourceExit::Failed { message: "killed behind END".to_owned() });
+    assert_eq!(run.finish(&push, true).unwrap_err().code, "engine.source_failed");
+    run.sessions.push(SECOND_SESSION);
+    let limit: u32 = 64 << 10;
+    let mut request = run.request(&room, run.gap_free());
+    request.limit_upload_bytes_per_second = Some(limit.into());
+    let push = engine::start_push(request, Vec::new(), file_of(room.folder.path(), &bytes));
+    push.source.send(SourceExit::Success);
+    let report = run.finish(&push, true).unwrap();
+    assert_eq!(report["read_bytes"], report["stream_bytes"]);
+    // All of it was read again, and nearly none of it uploaded.
+    let at_the_limit = report["read_bytes"].as_f64().unwrap() / f64::from(limit);
+    assert!(report["seconds"]["total"].as_f64().unwrap() < at_the_limit / 2.0, "{report}");
+    restored_is(&room, &report, &bytes);
+}
+
+#[test]
 fn another_stream_is_never_joined_to_stored_parts() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);
@@ -173,17 +193,25 @@ fn a_file_of_somebody_else_keeps_no_backup_from_being_committed() {
 
 #[test]
 fn what_is_not_whole_any_more_is_not_committed_later() {
-    let (room, bytes, mut run) = (Room::new(), incompressible(2 << 20), Kept::new());
-    run.push(&room, 0, &bytes).unwrap();
-    let committing = run.of_kind("committing").next().unwrap().clone();
-    let key = committing["manifest_key"].as_str().unwrap();
-    std::fs::remove_file(room.root().join(key)).unwrap();
-    std::fs::remove_file(room.root().join(run.parts()[0]["key"].as_str().unwrap())).unwrap();
-    let mut recommit = run.place();
-    recommit["manifest_key"] = key.into();
-    recommit["manifest"] = committing["manifest"].clone();
-    recommit["repository_id"] = repository(&room);
-    assert_eq!(room.ask(&json!({ "recommit": recommit })).unwrap_err().code, "engine.listing");
+    for spoil in [damage, lose] {
+        let (room, bytes, mut run) = (Room::new(), incompressible(2 << 20), Kept::new());
+        run.push(&room, 0, &bytes).unwrap();
+        let committing = run.of_kind("committing").next().unwrap().clone();
+        let key = committing["manifest_key"].as_str().unwrap();
+        std::fs::remove_file(room.root().join(key)).unwrap();
+        spoil(&room, &run.parts()[0]);
+        let mut recommit = run.place();
+        recommit["manifest_key"] = key.into();
+        recommit["manifest"] = committing["manifest"].clone();
+        recommit["repository_id"] = repository(&room);
+        assert_eq!(room.ask(&json!({ "recommit": recommit })).unwrap_err().code, "engine.listing");
+        assert_eq!(room.ask(&json!({ "list": {} })).unwrap()["backups"], json!([]));
+    }
+}
+
+/// Takes a stored part away.
+fn lose(room: &Room, part: &Value) {
+    std::fs::remove_file(room.root().join(part["key"].as_str().unwrap())).unwrap();
 }
 
 #[test]
