@@ -148,7 +148,10 @@ class ModelZfs(ZfsCommand):
         if root not in self.datasets:
             return 1, f"cannot open '{root}': dataset does not exist"
         if "bookmark" in words:
-            return 0, "".join(f"{root}#{one.name}\n" for one in self.datasets[root].bookmarks)
+            assert words[:3] == ("-Hp", "-o", "guid,createtxg,creation,name"), words
+            marks = self.datasets[root].bookmarks
+            lines = (f"{one.guid}\t{one.createtxg}\t{one.creation}\t{root}#{one.name}\n" for one in marks)
+            return 0, "".join(lines)
         return 0, f"{root}\n"
 
     @staticmethod

@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: ("million" in item.name, "kill-term-kill" in item.name))
     if config.getoption("keyword") or any("::" in word for word in config.args):
         return
-    if not EVERYTHING and MODULE_VERSION.read_text().startswith("2.1"):
+    if IN_THE_MACHINE and not EVERYTHING and MODULE_VERSION.read_text().startswith("2.1"):
         config.hook.pytest_deselected(items=[item for item in items if item.path.stem in ONCE_IN_THE_SAMPLE])
         items[:] = [item for item in items if item.path.stem not in ONCE_IN_THE_SAMPLE]
     marks = {"only_by_name"} if EVERYTHING else {"only_by_name", "only_in_the_whole"}
