@@ -403,6 +403,23 @@ def test_a_sender_on_standard_input_that_never_begins_is_dead(bench: Workbench) 
     assert bench.objects() == []
 
 
+def test_check_looks_at_a_further_recipient_beside_the_configured_ones(bench: Workbench) -> None:
+    further = engine.generate_identity()[1]
+    done = bench.run("check", "--recipient", further)
+    (line,) = [line for line in done.out.splitlines() if "recipients:" in line]
+    assert "recipients: 2: " in line
+    assert further in line
+
+
+def test_limits_of_a_stop_from_the_environment_hold_for_every_command(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHUTDOWN_DB_TIMEOUT", "soon")
+    done = bench.run("stream", "inspect", str(STREAMS / "d-full.zs"), configured=False)
+    assert done.code == 2
+    assert "SHUTDOWN_DB_TIMEOUT: found 'soon'" in done.error_line()
+
+
 def test_what_a_before_hook_froze_is_thawed_after_a_stop(bench: Workbench, tmp_path: Path) -> None:
     fake, told = fake_source(tmp_path), tmp_path / "told"
     fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)

@@ -272,3 +272,20 @@ def test_another_dataset_under_the_old_name_is_not_taken_for_it(
     finally:
         rename(src.name, other.name)
         rename(name, src.name)
+
+
+def test_a_dataset_that_was_replaced_since_the_run_was_settled_is_read_again(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(bench)
+    folder = tmp_path / "other-now"
+    folder.mkdir()
+    # The last look, right before the splice, finds another dataset than the first one did.
+    other = 'case "$3 $4" in "-o name,property,value") exit 0 ;; esac'
+    (folder / "zfs").write_text(f'#!/bin/sh\n{other}\nPATH={sender.path} exec zfs "$@"\n')
+    (folder / "zfs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{sender.path}")
+    done = push(bench)
+    assert "is not the dataset any more that it was when the run began" in done.err
+    assert made(bench) == ["zfs"]
+    committed_whole(bench, src, tmp_path)
