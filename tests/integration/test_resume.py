@@ -209,15 +209,21 @@ def test_a_queue_keeps_what_is_done_what_is_in_hand_and_what_is_pending(
     assert {entry["dataset"] for entry in bench.listed()} == {small.name, large.name, last.name}
 
 
+def grown_tree(dataset: DatasetFactory, name: str, children: dict[str, int]) -> Dataset:
+    """A root of 1 MiB with children of so many MiB, no snapshots."""
+    root = dataset(name)
+    grow(root, "before", 1)
+    zfs("destroy", f"{root.name}@before")
+    for child, mebibytes in children.items():
+        zfs("create", f"{root.name}/{child}")
+        (root.path / child / "file").write_bytes(os.urandom(mebibytes * MIB))
+    return root
+
+
 def test_an_interrupted_tree_is_finished_under_its_own_snapshot_and_group(
     bench: Workbench, dataset: DatasetFactory
 ) -> None:
-    root = dataset("tree")
-    grow(root, "before", 1)
-    zfs("destroy", f"{root.name}@before")
-    for child in ("a", "b"):
-        zfs("create", f"{root.name}/{child}")
-        (root.path / child / "file").write_bytes(os.urandom(4 * MIB))
+    root = grown_tree(dataset, "tree", {"a": 4, "b": 4})
     configure(bench, bench.task(root.name, recursive=True, snapshot={"create": True}))
     with under_way(bench, parts=4) as process:
         process.terminate()
@@ -249,11 +255,7 @@ def test_a_task_that_takes_snapshots_takes_none_while_it_goes_on(bench: Workbenc
 def test_a_tree_that_waits_for_one_dataset_only_gets_its_next_snapshot(
     bench: Workbench, dataset: DatasetFactory
 ) -> None:
-    root = dataset("slow-tree")
-    grow(root, "before", 1)
-    zfs("destroy", f"{root.name}@before")
-    zfs("create", f"{root.name}/large")
-    (root.path / "large" / "file").write_bytes(os.urandom(6 * MIB))
+    root = grown_tree(dataset, "slow-tree", {"large": 6})
     configure(bench, bench.task(root.name, recursive=True, snapshot={"create": True}))
     with under_way(bench, parts=4) as process:
         process.terminate()

@@ -131,21 +131,22 @@ class Queue:
 
     def after(self, task: Task, *, ok: bool) -> None:
         """Run the hooks behind a task; their failure fails the task unless they say otherwise."""
-        if self.session.stop.requested:
+        status, stop = "ok" if ok else "failed", self.session.stop
+        if stop.requested:
             # As a cleanup with its deadline: the stop that they follow must not end them.
-            self.session.stop.push(f"what comes after task {task.name}", partial(self.after_stop, task))()
+            stop.push(f"what comes after task {task.name}", partial(self.after_stop, task, status))()
             return
         try:
-            self.hooks(task, task.hooks.after, "ok" if ok else "failed", self.session.stop)
+            self.hooks(task, task.hooks.after, status, stop)
         except Cancelled:
             raise
         except ZfsPushBackupsError as error:
             self.failed(error, task, task.root)
 
-    def after_stop(self, task: Task) -> None:
-        """Run the hooks behind a task that a stop ended; what fails is a warning, as the run ends by its signal."""
+    def after_stop(self, task: Task, status: str) -> None:
+        """Run the hooks behind a task after a stop; what fails is a warning, as the run ends by its signal."""
         try:
-            self.hooks(task, task.hooks.after, "failed", None)
+            self.hooks(task, task.hooks.after, status, None)
         except ZfsPushBackupsError as error:
             log.warning("%s", error.message)
 
