@@ -65,19 +65,20 @@ def encrypted(tmp_path: Path) -> datasets.Dataset:
 
 
 def test_a_value_that_looks_like_a_line_of_zfs_changes_no_property(tmp_path: Path) -> None:
-    fake = FakeZfs(tmp_path / "bin")
     rows = "t/e\ttype\tfilesystem\t-\nt/e\tguid\t77\t-\nt/e\tencryption\taes-256-gcm\t-\n"
     hostile = "t/e\t{}\tx\nt/e\tencryption\toff\tdefault\nt/e\tguid\t66\t-\nt/e\tend\ty\tlocal\n"
-    fake.answer("get", "-Hp", "all", out=rows)
-    fake.answer("get", "-Hp", "encryption", out="t/e\tencryption\taes-256-gcm\t-\n")
-    fake.answer("get", "-Hp", "guid", out="t/e\tguid\t77\t-\n")
-    command = ZfsCommand(str(fake.program))
-    assert (datasets.describe(command, "t/e").encrypted, len(fake.calls())) == (True, 1)
     # A user's property stands behind the native ones, a mountpoint before some.
-    for text in (rows + hostile.format("org:note"), hostile.format("mountpoint") + rows):
+    texts = {"plain": rows, "user": rows + hostile.format("org:note"), "mount": hostile.format("mountpoint") + rows}
+    commands = {}
+    for name, text in texts.items():
+        fake = FakeZfs(tmp_path / name)
         fake.answer("get", "-Hp", "all", out=text)
-        found = datasets.describe(command, "t/e")
-        assert (found.encrypted, found.guid) == (True, "77")
+        fake.answer("get", "-Hp", "encryption", out="t/e\tencryption\taes-256-gcm\t-\n")
+        fake.answer("get", "-Hp", "guid", out="t/e\tguid\t77\t-\n")
+        found = datasets.describe(ZfsCommand(str(fake.program)), "t/e")
+        assert (found.encrypted, found.guid) == (True, "77"), name
+        commands[name] = len(fake.calls())
+    assert commands == {"plain": 1, "user": 3, "mount": 3}
 
 
 def test_an_encrypted_dataset_must_say_raw(tmp_path: Path) -> None:
