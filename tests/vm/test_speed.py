@@ -25,7 +25,7 @@ from zfs_push_backups.catalogue.catalogue import FILE_NAME
 pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(3600)]
 DATA_BYTES = 1024 * MIB
 PART_MIB = 16
-ENDED_AT_PARTS = DATA_BYTES * 9 // 10 // (PART_MIB * MIB)
+ENDED_AT_PARTS = -(-DATA_BYTES * 9 // 10 // (PART_MIB * MIB))
 LEAST_SAVED = 0.8
 
 

@@ -18,9 +18,11 @@ use crate::stored_checksum::{self, Unkept};
 
 /// How many parts are looked at at once.
 const LOOKS_AT_ONCE: usize = 16;
-/// Sealed bytes of the newest parts that are read again where the store keeps no checksum: at least as much as is ever on
-/// its way at once, so all that a crash of the machine can have caught. What is older was read again when it was
-/// stored; reading terabytes of it once more would cost more than sending the rest.
+/// How many of the newest parts are read again where the store keeps no checksum: one more than the default memory budget
+/// ever has on their way at once, so all that a crash of the machine can have caught. What is older was read again
+/// when it was stored; reading it once more would cost more than sending the rest.
+const READ_AGAIN_PARTS: usize = 4;
+/// Large parts are fewer: no further one once this many sealed bytes are reached.
 const READ_AGAIN_BYTES: u64 = 256 << 20;
 
 pub(super) async fn run(store: &Arc<dyn ObjectStore>, look: &RunLook) -> Result<Value, EngineError> {
@@ -70,7 +72,7 @@ pub(super) async fn unchanged(
     store: &Arc<dyn ObjectStore>,
     parts: &[&Part],
 ) -> Result<(usize, Option<String>), EngineError> {
-    let trusted = parts.len() - newest(parts);
+    let trusted = parts.len() - newest(parts.iter().map(|part| part.sealed_length));
     let looks = parts.iter().enumerate().map(|(number, part)| {
         let unkept = if number < trusted { Unkept::Trust } else { Unkept::Read };
         let (store, part) = (Arc::clone(store), (*part).clone());
@@ -89,15 +91,15 @@ pub(super) async fn unchanged(
     Ok((stored, None))
 }
 
-/// How many of the last parts make up [`READ_AGAIN_BYTES`], or more than that.
-fn newest(parts: &[&Part]) -> usize {
+/// How many of the last parts to read again: [`READ_AGAIN_PARTS`], fewer if these exceed [`READ_AGAIN_BYTES`].
+fn newest(lengths: impl DoubleEndedIterator<Item = u64>) -> usize {
     let mut bytes = 0_u64;
-    let before = |part: &&&Part| {
+    let before = |length: &u64| {
         let more = bytes < READ_AGAIN_BYTES;
-        bytes = bytes.saturating_add(part.sealed_length);
+        bytes = bytes.saturating_add(*length);
         more
     };
-    parts.iter().rev().take_while(before).count()
+    lengths.rev().take(READ_AGAIN_PARTS).take_while(before).count()
 }
 
 /// Why a part is not what the listing shows; none if it is.
@@ -121,5 +123,24 @@ fn listed(
             object.length, part.sealed_length
         )),
         Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newest;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn the_newest_parts_are_read_again_and_of_large_ones_fewer() {
+        let read_again = |lengths: &[u64]| newest(lengths.iter().copied());
+        assert_eq!(read_again(&[]), 0);
+        assert_eq!(read_again(&[MIB; 3]), 3);
+        assert_eq!(read_again(&[16 * MIB; 64]), 4);
+        assert_eq!(read_again(&[64 * MIB; 64]), 4);
+        assert_eq!(read_again(&[200 * MIB; 64]), 2);
+        assert_eq!(read_again(&[5120 * MIB; 64]), 1);
+        assert_eq!(read_again(&[5120 * MIB, 5120 * MIB, MIB]), 2);
     }
 }
