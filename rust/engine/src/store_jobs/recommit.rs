@@ -24,9 +24,9 @@ pub(super) async fn run(
     if manifest.keys()? != run.keys || manifest.repository != expected {
         return Err(EngineError::bad_request(format!("the manifest at {key} is not of this run")));
     }
-    // What kept the manifest from being written may have cost parts as well.
+    // What kept the manifest from being written may have cost parts as well, and none of them is looked at again.
     let parts: Vec<&Part> = manifest.parts.iter().collect();
-    if let (_, Some(why)) = resume_look::unchanged(store, &parts).await? {
+    if let (_, Some(why)) = resume_look::unchanged(store, &parts, usize::MAX).await? {
         return Err(EngineError::new("engine.listing", format!("{why}; nothing is committed, run again")));
     }
     let store = store.as_ref();

@@ -22,7 +22,7 @@ const LOOKS_AT_ONCE: usize = 16;
 /// ever has on their way at once, so all that a crash of the machine can have caught. What is older was read again
 /// when it was stored; reading it once more would cost more than sending the rest.
 const READ_AGAIN_PARTS: usize = 4;
-/// Large parts are fewer: no further one once this many sealed bytes are reached.
+/// As many sealed bytes are read again of the newest parts, and no further part, however few they are.
 const READ_AGAIN_BYTES: u64 = 256 << 20;
 
 pub(super) async fn run(store: &Arc<dyn ObjectStore>, look: &RunLook) -> Result<Value, EngineError> {
@@ -62,17 +62,19 @@ async fn gap_free(
         }
         ready.push(&part.part);
     }
-    let (stored, differs) = unchanged(store, &ready).await?;
+    let (stored, differs) = unchanged(store, &ready, READ_AGAIN_PARTS).await?;
     Ok((stored, differs.or(problem)))
 }
 
 /// How many parts from the first on are what was stored, and why not more: by the store's own checksums, or, for the
-/// newest of a store that keeps none, by reading them again.
+/// newest of a store that keeps none, by reading them again: not more than `read_again` of them.
 pub(super) async fn unchanged(
     store: &Arc<dyn ObjectStore>,
     parts: &[&Part],
+    read_again: usize,
 ) -> Result<(usize, Option<String>), EngineError> {
-    let trusted = parts.len() - newest(parts.iter().map(|part| part.sealed_length));
+    let lengths = parts.iter().map(|part| part.sealed_length);
+    let trusted = parts.len() - newest(lengths).min(read_again);
     let looks = parts.iter().enumerate().map(|(number, part)| {
         let unkept = if number < trusted { Unkept::Trust } else { Unkept::Read };
         let (store, part) = (Arc::clone(store), (*part).clone());
@@ -91,7 +93,7 @@ pub(super) async fn unchanged(
     Ok((stored, None))
 }
 
-/// How many of the last parts to read again: [`READ_AGAIN_PARTS`], fewer if these exceed [`READ_AGAIN_BYTES`].
+/// How many of the last parts make up [`READ_AGAIN_BYTES`], or more than that.
 fn newest(lengths: impl DoubleEndedIterator<Item = u64>) -> usize {
     let mut bytes = 0_u64;
     let before = |length: &u64| {
@@ -99,7 +101,7 @@ fn newest(lengths: impl DoubleEndedIterator<Item = u64>) -> usize {
         bytes = bytes.saturating_add(*length);
         more
     };
-    lengths.rev().take(READ_AGAIN_PARTS).take_while(before).count()
+    lengths.rev().take_while(before).count()
 }
 
 /// Why a part is not what the listing shows; none if it is.
@@ -133,12 +135,11 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn the_newest_parts_are_read_again_and_of_large_ones_fewer() {
+    fn a_part_that_begins_within_the_bytes_is_read_again() {
         let read_again = |lengths: &[u64]| newest(lengths.iter().copied());
         assert_eq!(read_again(&[]), 0);
         assert_eq!(read_again(&[MIB; 3]), 3);
-        assert_eq!(read_again(&[16 * MIB; 64]), 4);
-        assert_eq!(read_again(&[64 * MIB; 64]), 4);
+        assert_eq!(read_again(&[16 * MIB; 64]), 16);
         assert_eq!(read_again(&[200 * MIB; 64]), 2);
         assert_eq!(read_again(&[5120 * MIB; 64]), 1);
         assert_eq!(read_again(&[5120 * MIB, 5120 * MIB, MIB]), 2);
