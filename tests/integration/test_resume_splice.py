@@ -11,7 +11,7 @@ import pytest
 from harness.pool import Dataset, DatasetFactory, zfs
 from harness.processes import CommandFailed
 from harness.resuming_zfs import Fault, ResumingZfs, make
-from integration.test_resume import (
+from integration.stopped_push import (
     MIB,
     SECONDS,
     change_state,

@@ -11,7 +11,7 @@ import pytest
 from harness.pool import Dataset, DatasetFactory, zfs
 from harness.processes import CommandFailed
 from harness.resuming_zfs import ResumingZfs, make
-from integration.test_resume import SECONDS, TAG, committed_whole, configure, grow, manifests, push, stop, under_way
+from integration.stopped_push import SECONDS, TAG, committed_whole, configure, grow, manifests, push, stop, under_way
 from integration.workbench import Workbench
 
 pytestmark = pytest.mark.pool
