@@ -81,6 +81,9 @@ fn crafted(random: &mut Random) {
         redact_snapshot_guids: random
             .one_in(4)
             .then(|| (0..random.below(50)).map(|_| random.edge()).collect()),
+        redact_from_snapshot_guids: random
+            .one_in(4)
+            .then(|| (0..random.below(50)).map(|_| random.edge()).collect()),
     };
     if let Ok(text) = token.encode() {
         assert_eq!(ResumeToken::decode(&text), Ok(token));

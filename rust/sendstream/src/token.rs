@@ -38,8 +38,10 @@ pub struct ResumeToken {
     pub compress_ok: bool,
     /// Blocks are sent as encrypted on disk (`send -w`).
     pub raw_ok: bool,
-    /// Guids of the redaction snapshots (`send --redact`).
+    /// Guids of the snapshots that the stream is redacted with (`redact_snaps`, from `send --redact`).
     pub redact_snapshot_guids: Option<Vec<u64>>,
+    /// Guids of the snapshots of the redaction bookmark that it stands on (`book_redact_snaps`).
+    pub redact_from_snapshot_guids: Option<Vec<u64>>,
 }
 
 impl ResumeToken {
@@ -63,6 +65,7 @@ impl ResumeToken {
             compress_ok: has(Feature::Compressed),
             raw_ok: has(Feature::Raw),
             redact_snapshot_guids: None,
+            redact_from_snapshot_guids: None,
         }
     }
 
@@ -116,8 +119,13 @@ impl ResumeToken {
         for (key, _) in flags.into_iter().filter(|(_, set)| *set) {
             put(key, NvValue::Boolean);
         }
-        if let Some(guids) = &self.redact_snapshot_guids {
-            put("book_redact_snaps", NvValue::Uint64Array(guids.clone()));
+        for (key, guids) in [
+            ("redact_snaps", &self.redact_snapshot_guids),
+            ("book_redact_snaps", &self.redact_from_snapshot_guids),
+        ] {
+            if let Some(guids) = guids {
+                put(key, NvValue::Uint64Array(guids.clone()));
+            }
         }
         list
     }
@@ -140,6 +148,7 @@ impl ResumeToken {
             compress_ok: found.compress_ok.is_some(),
             raw_ok: found.raw_ok.is_some(),
             redact_snapshot_guids: found.redact_snapshot_guids,
+            redact_from_snapshot_guids: found.redact_from_snapshot_guids,
         };
         token.check_name()?;
         Ok(token)
@@ -160,6 +169,7 @@ struct Found {
     compress_ok: Option<()>,
     raw_ok: Option<()>,
     redact_snapshot_guids: Option<Vec<u64>>,
+    redact_from_snapshot_guids: Option<Vec<u64>>,
 }
 
 impl Found {
@@ -175,8 +185,11 @@ impl Found {
             ("embedok", NvValue::Boolean) => self.embed_ok.replace(()).is_none(),
             ("compressok", NvValue::Boolean) => self.compress_ok.replace(()).is_none(),
             ("rawok", NvValue::Boolean) => self.raw_ok.replace(()).is_none(),
-            ("book_redact_snaps", NvValue::Uint64Array(guids)) => {
+            ("redact_snaps", NvValue::Uint64Array(guids)) => {
                 self.redact_snapshot_guids.replace(guids).is_none()
+            }
+            ("book_redact_snaps", NvValue::Uint64Array(guids)) => {
+                self.redact_from_snapshot_guids.replace(guids).is_none()
             }
             _ => false,
         };

@@ -70,6 +70,7 @@ fn kinds_that_are_no_backup_are_refused_at_begin() {
         ("z-full.resumed", StreamError::Resuming, "without -t"),
         ("e-raw.resumed", StreamError::Resuming, "without -t"),
         ("fuse-dedup", StreamError::Dedup, "without -D"),
+        ("d-redacted", StreamError::Redacted, "without --redact"),
     ];
     for (name, error, advice) in cases {
         let stream = fixture(name);

@@ -95,6 +95,14 @@ fn compound_resumed_and_dedup_streams() {
 }
 
 #[test]
+fn what_was_redacted() {
+    let inspection = of(&fixture("d-redacted"));
+    assert!(inspection.streams[0].features.contains(&"redacted"));
+    let redacted = kind(&inspection, 0, "redact");
+    assert_eq!((redacted.records, redacted.payload_bytes, redacted.logical_bytes), (2, 0, 6 * 16_384));
+}
+
+#[test]
 fn where_a_file_is_cut() {
     for name in ["d-full", "d-R", "d-full.resumed"] {
         let file = fixture(name);

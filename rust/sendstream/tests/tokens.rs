@@ -16,7 +16,10 @@ use sendstream::{
 };
 use streams::{fixture, records, token};
 
+/// Of streams that are recorded as well.
 const MADE_BY_ZFS: [&str; 5] = ["d-full", "d-lec", "e-raw", "l-lc", "z-full"];
+/// By OpenZFS 2.1 and 2.3, for streams onto a base and for redacted ones.
+const OTHERS_MADE_BY_ZFS: [&str; 5] = ["d-incr", "d-lecincr", "d-redacted", "e-rawincr", "z-incr"];
 
 #[test]
 fn tokens_that_zfs_made_come_out_the_same() {
@@ -24,6 +27,21 @@ fn tokens_that_zfs_made_come_out_the_same() {
         let text = token(name);
         let decoded = ResumeToken::decode(&format!(" {text}\n")).unwrap();
         assert_eq!(decoded.encode().unwrap(), text, "{name}");
+    }
+}
+
+#[test]
+fn so_do_those_of_both_versions_for_incremental_and_redacted_streams() {
+    for name in OTHERS_MADE_BY_ZFS {
+        for version in ["2.1", "2.3"] {
+            let text = token(&format!("tokens/{name}-{version}"));
+            let decoded = ResumeToken::decode(&text).unwrap();
+            assert_eq!(decoded.from_guid.is_some(), name.ends_with("incr"), "{name} {version}");
+            let redacted = decoded.redact_snapshot_guids.as_ref().map(Vec::len);
+            assert_eq!(redacted, (name == "d-redacted").then_some(1), "{name} {version}");
+            assert_eq!(decoded.raw_ok, name.starts_with("e-"), "{name} {version}");
+            assert_eq!(decoded.encode().unwrap(), text, "{name} {version}");
+        }
     }
 }
 
@@ -52,9 +70,16 @@ fn any_token() -> impl Strategy<Value = ResumeToken> {
         "[a-z]{1,8}(/[a-zA-Z0-9 _.:-]{1,30}){0,5}@[a-zA-Z0-9_.:-]{1,40}",
         any::<[bool; 4]>(),
         proptest::option::of(proptest::collection::vec(any::<u64>(), 0..20)),
+        proptest::option::of(proptest::collection::vec(any::<u64>(), 0..20)),
     )
         .prop_map(
-            |((from_guid, object, offset, bytes, to_guid), to_name, flags, redact_snapshot_guids)| {
+            |(
+                (from_guid, object, offset, bytes, to_guid),
+                to_name,
+                flags,
+                redact_snapshot_guids,
+                redact_from_snapshot_guids,
+            )| {
                 let [large_block_ok, embed_ok, compress_ok, raw_ok] = flags;
                 ResumeToken {
                     from_guid,
@@ -68,6 +93,7 @@ fn any_token() -> impl Strategy<Value = ResumeToken> {
                     compress_ok,
                     raw_ok,
                     redact_snapshot_guids,
+                    redact_from_snapshot_guids,
                 }
             },
         )

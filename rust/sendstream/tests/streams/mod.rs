@@ -299,7 +299,8 @@ pub fn raw_records(stream: &[u8]) -> Vec<Raw> {
 }
 
 /// Every recorded stream that is no whole backup: compound, resumed, deduplicated.
-pub const OTHERS: [&str; 9] = [
+pub const OTHERS: [&str; 10] = [
+    "d-redacted",
     "d-I",
     "d-R",
     "d-props",
