@@ -22,6 +22,7 @@ PART_BYTES = MIB
 TAG = "zfs-push-backups:folder"
 # Parts come one after the other, so that the journal can be watched.
 SLOW = ("--limit-upload", "4MiB")
+READ_AGAIN = "read again from its start"
 GOES_ON = re.compile(r"existing state found: (\d+) parts, .* going on at part (\d+)")
 
 
@@ -42,10 +43,13 @@ def open_runs(rig: Rig) -> tuple[RunSummary, ...]:
         return found.runs.open_runs()
 
 
-def interrupt(rig: Rig, number: signal.Signals, new_parts: int) -> int:
-    """End a push when its journal has so many new parts; returns how many the journal has then."""
+def interrupt(rig: Rig, number: signal.Signals, new_parts: int, wrapper: Sequence[str] = ()) -> int:
+    """End a push when its journal has so many new parts; returns how many the journal has then.
+
+    Where it goes on with an earlier one, it must do so by `zfs send -t`.
+    """
     before = max((run.parts for run in open_runs(rig)), default=0)
-    words = (str(COMMAND), "push", "--config", str(rig.config), "--host", "folder", *SLOW)
+    words = (*wrapper, str(COMMAND), "push", "--config", str(rig.config), "--host", "folder", "-v", *SLOW)
     process = subprocess.Popen(
         words, env=rig.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     )
@@ -57,12 +61,15 @@ def interrupt(rig: Rig, number: signal.Signals, new_parts: int) -> int:
     try:
         until(reached, f"{new_parts} parts more than {before}")
         process.send_signal(number)
-        _, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=240)
     finally:
         process.kill()
         process.wait()
     expected = -9 if number == signal.SIGKILL else 128 + number
     assert process.returncode == expected, err.decode(errors="replace")
+    said = (out + err).decode(errors="replace")
+    assert bool(GOES_ON.search(said)) is (before > 0), said
+    assert READ_AGAIN not in said, said
     (run,) = open_runs(rig)
     assert run.parts >= before + new_parts
     return run.parts

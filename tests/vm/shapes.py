@@ -121,6 +121,8 @@ MORE: dict[str, Shape] = {
 }
 SHAPES = {**SAMPLE, **(MORE if EVERYTHING else {})}
 VOLUME = "volume"
+# A property that every dataset has a value of its own of.
+NOTE = "org.example:note"
 
 
 class Grove:
@@ -128,6 +130,8 @@ class Grove:
 
     def __init__(self, pool: Pool, keys: Path) -> None:
         self.pool, self.root = pool, pool.create("grove").name
+        # Guids of each dataset's first snapshot, by shape.
+        self.first: dict[str, str] = {}
         self.key = keys / "passphrase"
         self.key.write_text(SECRET)
         zfs("create", "-V", "8M", "-o", "volblocksize=16K", f"{self.root}/{VOLUME}")
@@ -146,6 +150,8 @@ class Grove:
             about.fill(mounted(self.pool, self.name(shape)))
         zfs("snapshot", f"{self.name('plain')}@origin")
         zfs("clone", f"{self.name('plain')}@origin", self.name("clone"))
+        for shape in (*SHAPES, VOLUME):
+            zfs("set", f"{NOTE}=of {shape}:\ttabs\tand\nlines, grüße", self.name(shape))
         self._write_volume(5, 6 * MIB)
 
     def change(self) -> None:

@@ -6,6 +6,7 @@ From the end backwards: cut in the header behind a border, a stream can be gone 
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import IO, Any
 
 import pytest
 
-from harness.made_streams import EMBEDDED, HEADER_BYTES, OBJECT, WRITE, records
+from harness.made_streams import EMBEDDED, HEADER_BYTES, OBJECT, OBJECT_RANGE, SPILL, WRITE, records
 from harness.pool import Pool, zfs
 from harness.trees import MIB
 from vm import shapes
@@ -26,6 +27,8 @@ from zfs_push_backups.errors import ZfsPushBackupsError
 
 pytestmark = [pytest.mark.pool, pytest.mark.timeout(1800)]
 MODERN = ("-L", "-e", "-c")
+# OpenZFS include/sys/zfs_ioctl.h: in the flags of a SPILL.
+SPILL_UNMODIFIED = 1 << 2
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,26 @@ def stream(request: pytest.FixtureRequest, zfs_pool: Pool, tmp_path: Path) -> It
         zfs("destroy", f"{source.name}@one")
         (base,) = bookmarks(source.name)
     source.close()
-    yield send(newest, cell.flags, base, tmp_path / "whole")
+    whole = send(newest, cell.flags, base, tmp_path / "whole")
+    holds_what_its_kind_is_for(whole.read_bytes(), cell)
+    yield whole
     zfs_pool.destroy(source.name)
+
+
+def holds_what_its_kind_is_for(stream: bytes, cell: Cell) -> None:
+    """A kind that does not bring its trap along would show nothing."""
+    found = records(stream)
+    kinds = {record.kind for record in found}
+    writes = [record.header for record in found if record.kind == WRITE]
+    logical = {struct.unpack_from("<Q", header, 32)[0] for header in writes}
+    assert (SPILL in kinds) is cell.kind.endswith("attributes")
+    if cell.kind.endswith("attributes"):
+        unmodified = [record.header[32] & SPILL_UNMODIFIED for record in found if record.kind == SPILL]
+        assert any(unmodified) is (cell.base is not None)
+    assert (OBJECT_RANGE in kinds) is ("-w" in cell.flags)
+    if cell.kind == "record-1m":
+        assert (EMBEDDED in kinds) is (cell.flags == MODERN)
+        assert max(logical) == (MIB if "-L" in cell.flags else MIB // 8)
 
 
 def borders(stream: bytes) -> list[int]:
@@ -139,6 +160,7 @@ def test_every_border(stream: Path, tmp_path: Path) -> None:
         go_on(whole, found, tmp_path)
         same_bytes(tmp_path / "spliced", stream)
         cut = met[-1] + HEADER_BYTES - 1
+    assert len(met) > 10
     assert met == borders(whole)
     print(f"{len(met)} borders in {len(whole)} bytes")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -9,6 +11,7 @@ import pytest
 
 from harness.pool import Dataset, Pool, zfs
 from harness.program import Ended
+from vm.interruption import MIB, WentOn, assert_spliced, interrupt, send
 from vm.rig import Rig, bookmarks, facts, guids, mounted, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
@@ -28,13 +31,16 @@ class AsUser:
             if str(folder) not in ("/", "/tmp"):
                 folder.chmod(0o755)
 
-    def run(self, command: str, *words: str) -> Ended:
+    def enter(self) -> tuple[str, ...]:
+        """Make the rig's environment the user's; returns what makes a command the user's."""
         environment = {**self.rig.environment, "HOME": f"/home/{USER}", "USER": USER}
         runtime = f"/run/user-{USER}"
         subprocess.run(["install", "-d", "-o", USER, "-m", "700", runtime], check=True)
         self.rig.environment = {**environment, "XDG_RUNTIME_DIR": runtime}
-        wrapper = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups")
-        return self.rig.run(command, *words, wrapper=wrapper)
+        return ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups")
+
+    def run(self, command: str, *words: str) -> Ended:
+        return self.rig.run(command, *words, wrapper=self.enter())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,6 +75,21 @@ def test_delegated_rights_are_enough(as_user: AsUser, zfs_pool: Pool) -> None:
     target = rig.restore(dataset.name)
     assert set(guids(target)) == {"one", "three"}
     assert facts(mounted(zfs_pool, target)) == facts(dataset.path)
+
+
+def test_the_user_goes_on_to_the_byte(as_user: AsUser, tmp_path_factory: pytest.TempPathFactory) -> None:
+    dataset, rig = as_user.dataset, as_user.rig
+    (dataset.path / "large").write_bytes(os.urandom(12 * MIB))
+    dataset.snapshot("two")
+    rig.configure([rig.task(dataset.name)], part_size="1MiB")
+    zfs("allow", USER, RIGHTS, dataset.name)
+    scratch = tmp_path_factory.mktemp("uninterrupted")
+    stream = send(f"{dataset.name}@two", ["-L", "-e", "-c"], None, scratch / "stream")
+    journaled = interrupt(rig, signal.SIGTERM, 4, wrapper=as_user.enter())
+    done = as_user.run("push", "--json", "-v").good()
+    (result,) = done.results()
+    went_on = WentOn(result, rig.manifests("folder")[result["manifest_key"]], done)
+    assert_spliced(rig, went_on, journaled, stream, scratch)
 
 
 @whole

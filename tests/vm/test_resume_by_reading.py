@@ -19,19 +19,20 @@ from zfs_push_backups.catalogue.catalogue import FILE_NAME
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(1800)]
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
-# The real one, but for `send -t`.
+# The real one, but for `send -t`, of which it keeps a note.
 STUBBORN = """#!/bin/sh
 case "$1 $2" in
-"send -t") {instead} ;;
+"send -t") echo "$2" >>{asked}; {instead} ;;
 esac
 exec {real} "$@"
 """
-INSTEAD = {
-    "refuses": "echo 'cannot resume send: no longer the same snapshot' >&2; exit 255",
-    "sends-the-whole": "shift 2; exec {real} send -Lec {snapshot}",
-    "breaks-off": '{real} "$@" | head -c 3000000; exit 1',
-    "lies": '{real} "$@" | head -c 3000000; exit 0',
+# What it does instead, and why the stream is read again then.
+NO_GOOD = {
+    "refuses": ("echo 'cannot resume send: no longer the same snapshot' >&2; exit 255", "no longer the same snapshot"),
+    "sends-the-whole": ("shift 2; exec {real} send -Lec {snapshot}", "starts at its beginning"),
 }
+# Behind the part that proves it: an error, and no reason to read again.
+BROKEN = {"breaks-off": '{real} "$@" | head -c 3000000; exit 1', "lies": '{real} "$@" | head -c 3000000; exit 0'}
 
 
 def assert_read_again(journey: Journey, went_on: WentOn, *reasons: str) -> None:
@@ -61,31 +62,47 @@ def test_another_module_reads_again(begin: Begin) -> None:
     assert kept & named_parts(journey.rig), "what was stored was stored again"
 
 
-@whole
-@pytest.mark.parametrize("way", INSTEAD)
-def test_a_send_t_that_is_no_good_reads_again(begin: Begin, tmp_path: Path, way: str) -> None:
-    journey = begin("plain", None)
-    journey.interrupt(TERM)
-    folder, real = tmp_path / "stubborn", shutil.which("zfs")
-    folder.mkdir()
-    instead = INSTEAD[way].format(real=real, snapshot=f"{journey.source.name}@one")
-    (folder / "zfs").write_text(STUBBORN.format(real=real, instead=instead))
+def be_stubborn(journey: Journey, folder: Path, instead: str) -> Path:
+    """Put another `zfs` before the real one; returns where it notes each `send -t`."""
+    real, asked = shutil.which("zfs"), folder / "asked"
+    instead = instead.format(real=real, snapshot=f"{journey.source.name}@one")
+    (folder / "zfs").write_text(STUBBORN.format(real=real, instead=instead, asked=asked))
     (folder / "zfs").chmod(0o755)
     usual = journey.rig.environment
     journey.rig.environment = {**usual, "PATH": os.pathsep.join([str(folder), os.environ["PATH"]])}
-    done = journey.rig.run("push", "--json")
-    if way in {"breaks-off", "lies"} and done.code == 1:
-        # It had proven itself before it broke: an error that the next run goes on behind.
-        assert journey.rig.manifests("folder") == {}
-        journey.rig.environment = usual
-        went_on = go_on(journey.rig)
-        same_bytes(opened(journey.rig, went_on.manifest, journey.scratch / "opened"), journey.stream)
-        journey.restored_is_the_same()
-        return
-    assert done.code == 0, done
-    (manifest,) = journey.rig.manifests("folder").values()
-    (result,) = done.results()
-    assert_read_again(journey, WentOn(result, manifest, done))
+    return asked
+
+
+@whole
+@pytest.mark.parametrize("way", NO_GOOD)
+def test_a_send_t_that_is_no_good_reads_again(begin: Begin, tmp_path_factory: pytest.TempPathFactory, way: str) -> None:
+    journey = begin("plain", None)
+    journey.interrupt(TERM)
+    instead, reason = NO_GOOD[way]
+    asked = be_stubborn(journey, tmp_path_factory.mktemp("stubborn"), instead)
+    went_on = go_on(journey.rig)
+    assert asked.read_text() == "-t\n"
+    assert_read_again(journey, went_on, reason, "read again from its start")
+
+
+@whole
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_send_t_that_breaks_off_is_gone_on_with(
+    begin: Begin, tmp_path_factory: pytest.TempPathFactory, way: str
+) -> None:
+    journey = begin("plain", None)
+    journey.interrupt(TERM)
+    usual = journey.rig.environment
+    asked = be_stubborn(journey, tmp_path_factory.mktemp("stubborn"), BROKEN[way])
+    done = journey.rig.run("push", "--json", "-v")
+    done.refused(1)
+    assert asked.read_text() == "-t\n"
+    assert "read again" not in done.err
+    assert journey.rig.manifests("folder") == {}
+    (run,) = open_runs(journey.rig)
+    journey.rig.environment = usual
+    assert_spliced(journey.rig, go_on(journey.rig), run.parts, journey.stream, journey.scratch)
+    journey.restored_is_the_same()
 
 
 @whole
@@ -132,7 +149,8 @@ def test_a_renamed_snapshot_says_why_it_begins_anew(begin: Begin) -> None:
     journey.interrupt(TERM)
     zfs("rename", f"{journey.source.name}@one", f"{journey.source.name}@uno")
     went_on = go_on(journey.rig)
-    assert "is called @uno now" in went_on.said or went_on.manifest["send"]["made"] == "spliced"
+    assert "is called @uno now" in went_on.said
+    assert went_on.manifest["send"]["made"] == "zfs"
     assert stored_parts(journey.rig) == named_parts(journey.rig)
     target = journey.rig.restore(journey.source.name)
     assert journey.source.content(target) == journey.source.content(journey.source.name)

@@ -11,11 +11,10 @@ import pytest
 
 from harness.pool import Pool, zfs
 from vm.rig import EVERYTHING, HOSTS, Rig, bookmarks, device, facts, get, guids, held, mounted, whole
-from vm.shapes import SHAPES, VOLUME, Grove
+from vm.shapes import NOTE, SHAPES, VOLUME, Grove
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(1500)]
 
-NOTE = "tabs\tand\nlines, grüße"
 # Where a dataset is and where its key is differ for a copy; how it is encrypted came with the stream.
 PLACED = {"mountpoint", "canmount", "keylocation", "keyformat", "pbkdf2iters", "encryption"}
 EVERY = [*SHAPES, VOLUME]
@@ -42,9 +41,10 @@ def results(grove: Grove, module_rig: Rig) -> Results:
             rig.task(grove.root, "some", hosts=["bucket"], **common, **({} if EVERYTHING else {"include": stored})),
         ]
     )
+    zfs("set", "compression=lz4", f"{NOTE}=of the root", grove.root)
     grove.fill()
-    zfs("set", "compression=lz4", f"org.example:note={NOTE}", grove.root)
     zfs("snapshot", "-r", f"{grove.root}@one")
+    grove.first = {shape: get(f"{grove.name(shape)}@one", "guid") for shape in EVERY}
     grove.close_secret()
     full = {host: rig.push(host=host) for host in HOSTS}
     grove.change()
@@ -114,8 +114,7 @@ def same_volume(one: str, other: str) -> None:
 
 def same(pool: Pool, grove: Grove, shape: str, target: str) -> None:
     ours, theirs = guids(grove.name(shape)), guids(target)
-    assert set(theirs) == {"one", "two"}
-    assert theirs["two"] == ours["two"]
+    assert theirs == {"one": grove.first[shape], "two": ours["two"]}
     if shape == VOLUME:
         same_volume(grove.name(shape), target)
     else:
@@ -140,6 +139,7 @@ def test_stock_tools_bring_it_back(results: Results, grove: Grove, module_rig: R
     for key, about in shown.items():
         if about["source"] == "local" and key not in PLACED:
             zfs("set", f"{key}={about['value']}", target)
+    assert NOTE in local(name)
     assert local(target) == local(name)
 
 
@@ -153,10 +153,11 @@ def test_stock_tools_bring_it_back_from_a_bucket(
 
 def test_properties_come_back_where_asked(restored: dict[str, str], grove: Grove) -> None:
     target = restored["folder"]
-    assert "org.example:note" not in local(restored["bucket"])
+    assert NOTE not in local(restored["bucket"])
     assert local(target) == local(grove.root)
-    assert local(target)["org.example:note"] == NOTE
+    assert local(target)[NOTE] == "of the root"
     for shape in EVERY:
+        assert NOTE in local(grove.name(shape))
         assert local(f"{target}/{shape}") == local(grove.name(shape)), shape
 
 

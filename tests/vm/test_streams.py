@@ -47,9 +47,15 @@ def test_compound_streams_are_refused(rig: Rig, two: Dataset) -> None:
 def test_a_redacted_stream_is_refused(rig: Rig, two: Dataset, tmp_path: Path) -> None:
     clone = f"{two.name}-clone"
     zfs("clone", f"{two.name}@two", clone)
+    (two.path.parent / clone.rpartition("/")[2] / "two").unlink()
     zfs("snapshot", f"{clone}@less")
     zfs("redact", f"{two.name}@two", "less", f"{clone}@less")
-    take(rig, send("--redact", "less", f"{two.name}@two"), f"{two.name}@two").refused(2, "redact")
+    stream, file = send("--redact", "less", f"{two.name}@two"), tmp_path / "redacted.zs"
+    take(rig, stream, f"{two.name}@two").refused(2, "redact")
+    file.write_bytes(stream)
+    (seen,) = program("stream", "inspect", "--json", file).good().json()["streams"]
+    assert "redacted" in seen["features"]
+    assert [kind["records"] > 0 for kind in seen["records"] if kind["kind"] == "redact"] == [True]
     zfs("destroy", f"{two.name}#less")
     zfs("destroy", "-r", clone)
 
@@ -70,8 +76,9 @@ def test_a_cut_stream_leaves_nothing(rig: Rig, two: Dataset) -> None:
     assert rig.place("folder").backup_keys() == set()
 
 
-def test_what_stream_token_says_to_type(two: Dataset, tmp_path: Path) -> None:
-    stream, broken = send("-Lec", f"{two.name}@two"), tmp_path / "broken.zs"
+@pytest.mark.parametrize("base", [(), ("-i", "@one")])
+def test_what_stream_token_says_to_type(two: Dataset, tmp_path: Path, base: tuple[str, ...]) -> None:
+    stream, broken = send("-Lec", *base, f"{two.name}@two"), tmp_path / "broken.zs"
     broken.write_bytes(stream[:-1000])
     said = program("stream", "token", "--json", broken).good().json()
     assert len(said["commands"]) == 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,9 @@ def shown(key: str) -> str:
     return systemctl("show", "--value", "-p", key, UNIT)
 
 
-def journal() -> str:
-    return subprocess.run(["journalctl", "-u", UNIT, "-o", "cat"], check=False, capture_output=True, text=True).stdout
+def journal(form: str = "cat", *fields: str) -> str:
+    words = ["journalctl", "-b", "-u", UNIT, "-o", form, *fields]
+    return subprocess.run(words, check=False, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
@@ -79,11 +82,15 @@ def test_a_stopped_unit_goes_on_when_it_is_started_again(
     assert kept, "a stop keeps what is stored"
     assert rig.manifests("folder") == {}
     assert held(f"{source.name}@one") == [TAG]
+    (hold,) = rig.run("holds", "--json").good().json()["holds"]
+    assert (hold["dataset"], hold["snapshot"], hold["held"], hold["noted"]) == (source.name, "one", True, True)
+    assert datetime.fromisoformat(hold["since"]) < datetime.now(UTC)
     unit("")
     systemctl("start", UNIT)
     assert shown("Result") == "success", journal()
     assert shown("ExecMainStatus") == "0", journal()
     manifest = next(iter(rig.manifests("folder").values()))
+    assert manifest["send"]["made"] == "spliced"
     named = {part["key"] for part in manifest["parts"]}
     assert {str(path.relative_to(rig.store)) for path in kept} <= named, "parts were sent once more"
     assert {str(path.relative_to(rig.store)) for path in parts(rig)} == named
@@ -94,9 +101,11 @@ def test_a_stopped_unit_goes_on_when_it_is_started_again(
 
 
 @whole
-def test_the_journal_has_fields(unit: Callable[[str], None], rig: Rig) -> None:
+def test_the_journal_has_fields(unit: Callable[[str], None], rig: Rig, source: Dataset) -> None:
     unit("")
     systemctl("start", UNIT)
     assert shown("Result") == "success", journal()
     assert "Traceback" not in journal()
-    assert "sending" in journal()
+    found = [json.loads(line) for line in journal("json", f"ZPB_DATASET={source.name}").splitlines()]
+    assert any("sending" in entry["MESSAGE"] for entry in found), journal()
+    assert {entry["SYSLOG_IDENTIFIER"] for entry in found} == {"zfs-push-backups"}
