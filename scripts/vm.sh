@@ -48,7 +48,7 @@ vm_boot() {
 
 vm_await() {
     local begun=$SECONDS
-    until vm_ssh true 2>/dev/null; do
+    until vm_run true 2>/dev/null; do
         kill -0 "$vm_pid" 2>/dev/null || vm_fail "the machine ended while it booted" "$1"
         [ $((SECONDS - begun)) -lt "$vm_boot_seconds" ] ||
             vm_fail "the machine did not answer in $vm_boot_seconds s (ZPB_VM_BOOT_SECONDS allows more)" "$1"
@@ -67,6 +67,12 @@ vm_ssh() {
     ssh -q -i "$vm_key" -p "$vm_port" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes \
         -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=30 -o ServerAliveCountMax=20 \
         -c aes128-gcm@openssh.com root@127.0.0.1 "$@"
+}
+
+# As vm_ssh, behind this shell: a signal for it is not kept waiting by what runs in front.
+vm_run() {
+    vm_ssh "$@" <&0 &
+    wait $!
 }
 
 vm_end() {
