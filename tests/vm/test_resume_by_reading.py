@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 from harness.pool import zfs
-from vm.interruption import TAG, WentOn, assert_spliced, go_on, named_parts, open_runs, opened, same_bytes, stored_parts
+from vm.interruption import (
+    READ_AGAIN,
+    TAG,
+    WentOn,
+    assert_spliced,
+    go_on,
+    named_parts,
+    open_runs,
+    opened,
+    same_bytes,
+    stored_parts,
+)
 from vm.journey import Begin, Journey
 from vm.rig import Rig, bookmarks, guids, held, whole
 from zfs_push_backups.catalogue.catalogue import FILE_NAME
@@ -82,7 +93,7 @@ def test_a_send_t_that_is_no_good_reads_again(begin: Begin, tmp_path_factory: py
     asked = be_stubborn(journey, tmp_path_factory.mktemp("stubborn"), instead)
     went_on = go_on(journey.rig)
     assert asked.read_text() == "-t\n"
-    assert_read_again(journey, went_on, reason, "read again from its start")
+    assert_read_again(journey, went_on, reason, READ_AGAIN)
 
 
 @whole
@@ -97,7 +108,7 @@ def test_a_send_t_that_breaks_off_is_gone_on_with(
     done = journey.rig.run("push", "--json", "-v")
     done.refused(1)
     assert asked.read_text() == "-t\n"
-    assert "read again" not in done.err
+    assert READ_AGAIN not in done.err
     assert journey.rig.manifests("folder") == {}
     (run,) = open_runs(journey.rig)
     journey.rig.environment = usual

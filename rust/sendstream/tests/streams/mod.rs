@@ -298,7 +298,7 @@ pub fn raw_records(stream: &[u8]) -> Vec<Raw> {
     records(stream).into_iter().map(|seen| Raw { header: seen.header, payload: seen.payload }).collect()
 }
 
-/// Every recorded stream that is no whole backup: compound, resumed, deduplicated.
+/// Every recorded stream that is no whole backup: redacted, compound, resumed, deduplicated.
 pub const OTHERS: [&str; 10] = [
     "d-redacted",
     "d-I",
