@@ -18,8 +18,9 @@ use streams::{fixture, records, token};
 
 /// Of streams that are recorded as well.
 const MADE_BY_ZFS: [&str; 5] = ["d-full", "d-lec", "e-raw", "l-lc", "z-full"];
-/// By OpenZFS 2.1 and 2.3, for streams onto a base and for redacted ones.
-const OTHERS_MADE_BY_ZFS: [&str; 5] = ["d-incr", "d-lecincr", "d-redacted", "e-rawincr", "z-incr"];
+/// By OpenZFS 2.1 and 2.3, for streams onto a base, redacted ones and one onto a redacted base.
+const OTHERS_MADE_BY_ZFS: [&str; 6] =
+    ["d-incr", "d-lecincr", "d-redacted", "d-redactedbase", "e-rawincr", "z-incr"];
 
 #[test]
 fn tokens_that_zfs_made_come_out_the_same() {
@@ -36,9 +37,11 @@ fn so_do_those_of_both_versions_for_incremental_and_redacted_streams() {
         for version in ["2.1", "2.3"] {
             let text = token(&format!("tokens/{name}-{version}"));
             let decoded = ResumeToken::decode(&text).unwrap();
-            assert_eq!(decoded.from_guid.is_some(), name.ends_with("incr"), "{name} {version}");
+            assert_eq!(decoded.from_guid.is_some(), !name.ends_with("redacted"), "{name} {version}");
             let redacted = decoded.redact_snapshot_guids.as_ref().map(Vec::len);
             assert_eq!(redacted, (name == "d-redacted").then_some(1), "{name} {version}");
+            let base = decoded.redact_from_snapshot_guids.as_ref().map(Vec::len);
+            assert_eq!(base, (name == "d-redactedbase").then_some(1), "{name} {version}");
             assert_eq!(decoded.raw_ok, name.starts_with("e-"), "{name} {version}");
             assert_eq!(decoded.encode().unwrap(), text, "{name} {version}");
         }
