@@ -41,6 +41,27 @@ def change_large(folder: Path) -> None:
     (folder / "small").unlink()
 
 
+# Those that no other shape has; the block size of a file is fixed when it outgrows its first record.
+RECORD_SIZES = [8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 512 << 10, 2 * MIB, 4 * MIB, 8 * MIB]
+
+
+def record_sizes(folder: Path) -> None:
+    """A file of each record size, of a record and a half."""
+    dataset = zfs("list", "-H", "-o", "name", str(folder)).strip()
+    for size in RECORD_SIZES:
+        zfs("set", f"recordsize={size}", dataset)
+        path = folder / f"records-of-{size}"
+        path.write_bytes(_bytes(size, size + size // 2))
+        assert path.stat().st_blksize == size
+
+
+def change_record_sizes(folder: Path) -> None:
+    for size in RECORD_SIZES:
+        with (folder / f"records-of-{size}").open("r+b") as file:
+            file.seek(size - 5)
+            file.write(_bytes(size + 1, 10))
+
+
 def blocks(folder: Path) -> None:
     (folder / "file").write_bytes(_bytes(4, 300_000))
     (folder / "tiny").write_bytes(b"embedded " * 8)
@@ -111,6 +132,7 @@ SAMPLE: dict[str, Shape] = {
 }
 MORE: dict[str, Shape] = {
     "record-512": Shape(properties={"recordsize": "512"}),
+    "record-sizes": Shape(record_sizes, change_record_sizes),
     "record-1m-lz4": Shape(large, change_large, {"recordsize": "1M", "compression": "lz4"}),
     "record-16m-lz4": Shape(large, change_large, {"recordsize": "16M", "compression": "lz4"}),
     "gzip": Shape(large, change_large, {"compression": "gzip-9"}),
