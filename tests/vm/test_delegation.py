@@ -11,8 +11,8 @@ import pytest
 
 from harness.pool import Dataset, Pool, zfs
 from harness.program import Ended
-from vm.interruption import MIB, WentOn, assert_spliced, interrupt, send
-from vm.rig import Rig, bookmarks, facts, guids, mounted, whole
+from vm.interruption import MIB, TAG, WentOn, assert_spliced, interrupt, send
+from vm.rig import Rig, bookmarks, facts, guids, held, mounted, whole
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage]
 USER = "pusher"
@@ -38,6 +38,11 @@ class AsUser:
         subprocess.run(["install", "-d", "-o", USER, "-m", "700", runtime], check=True)
         self.rig.environment = {**environment, "XDG_RUNTIME_DIR": runtime}
         return ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups")
+
+    def allow_all_but(self, missing: str) -> None:
+        """Give the user what a push needs, but for one right."""
+        rights = ",".join(right for right in RIGHTS.split(",") if right != missing)
+        zfs("allow", USER, rights, self.dataset.name)
 
     def run(self, command: str, *words: str) -> Ended:
         return self.rig.run(command, *words, wrapper=self.enter())
@@ -99,10 +104,43 @@ def test_a_snapshot_can_be_taken_by_the_user(as_user: AsUser) -> None:
     assert [one["status"] for one in done.results()] == ["pushed"], done
 
 
+@whole
+def test_without_the_right_to_take_a_snapshot_none_is_made(as_user: AsUser) -> None:
+    name = as_user.dataset.name
+    as_user.allow_all_but("snapshot")
+    as_user.run("push", "--dataset", name, "--create").refused(1, "zfs allow USER snapshot,mount")
+    assert set(guids(name)) == {"one"}
+    assert as_user.rig.manifests("folder") == {}
+
+
+def test_what_the_user_cannot_bookmark_is_held(as_user: AsUser) -> None:
+    dataset = as_user.dataset
+    as_user.allow_all_but("bookmark")
+    done = as_user.run("push", "-v").good()
+    assert f"{dataset.name}@one is held, as it can't be bookmarked" in done.err
+    assert "zfs allow USER bookmark DATASET" in done.err
+    assert bookmarks(dataset.name) == []
+    assert held(f"{dataset.name}@one") == [TAG]
+    dataset.snapshot("two")
+    (result,) = as_user.run("push", "--json").good().results()
+    assert (result["level"], result["base"]) == (1, f"{dataset.name}@one")
+
+
+def test_what_the_user_cannot_release_is_said_and_released_once_he_can(as_user: AsUser) -> None:
+    one = f"{as_user.dataset.name}@one"
+    as_user.allow_all_but("release")
+    done = as_user.run("push").good()
+    assert f"{one} can't be released" in done.err
+    assert "zfs allow USER release DATASET" in done.err
+    assert held(one) == [TAG]
+    zfs("allow", USER, RIGHTS, as_user.dataset.name)
+    as_user.run("push").good()
+    assert held(one) == []
+
+
 @pytest.mark.parametrize("missing", ["send", "hold"])
 def test_a_missing_right_is_named(as_user: AsUser, missing: str) -> None:
-    rights = ",".join(right for right in RIGHTS.split(",") if right != missing)
-    zfs("allow", USER, rights, as_user.dataset.name)
+    as_user.allow_all_but(missing)
     text = as_user.run("push").refused(1, "zfs allow", missing, USER if missing == "hold" else "USER")
     assert "root" in text
     assert [key for key in as_user.rig.place("folder").backup_keys() if key.startswith("manifests")] == []

@@ -27,6 +27,15 @@ SHOWN_COMMAND = 160
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'(?!\w)")
 
 _NOT_ROOT = ("permission denied", "failed to initialize zfs library", "must be superuser", "operation not permitted")
+_RIGHTS = {
+    "send": "send,hold,release",
+    "hold": "hold,release",
+    "release": "release",
+    "bookmark": "bookmark",
+    "snapshot": "snapshot,mount",
+    "destroy": "destroy,mount",
+    "receive": "receive,create,mount",
+}
 _NO_DAEMON = ("connection refused", "/dev/zfs", "zfs modules are not loaded", "no such file or directory")
 
 
@@ -128,9 +137,7 @@ def without_names(stderr: str) -> str:
 
 def permissions(arguments: Sequence[str]) -> str:
     """What `zfs allow` would have to grant for this command."""
-    return {"send": "send,hold,release", "snapshot": "snapshot,mount", "receive": "receive,create,mount"}.get(
-        arguments[0], "send,hold,snapshot"
-    )
+    return _RIGHTS.get(arguments[0], "send,hold,release,bookmark,snapshot")
 
 
 def first_words(stderr: str) -> str:

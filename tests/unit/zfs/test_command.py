@@ -74,6 +74,21 @@ def test_failures_carry_the_command_its_words_and_a_hint(fake: FakeZfs, words: s
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("words", "rights"),
+    [
+        (("send", "tank@s"), "send,hold,release"),
+        (("release", "tag", "tank@s"), "release"),
+        (("bookmark", "tank@s", "tank#b"), "bookmark"),
+        (("destroy", "tank#b"), "destroy,mount"),
+        (("list", "tank"), "send,hold,release,bookmark,snapshot"),
+    ],
+)
+def test_the_rights_that_a_command_takes_are_named(words: tuple[str, ...], rights: str) -> None:
+    error = command.failure(words, "cannot do that: permission denied\n", 1)
+    assert error.hint == f"run as root, or let the user do it: zfs allow USER {rights} DATASET"
+
+
 def test_the_usage_text_behind_a_message_is_left_out(fake: FakeZfs) -> None:
     fake.answer("get", err="bad property list: invalid property 'x'\nusage:\n\tget [-rHp]\n", code=2)
     with pytest.raises(ZfsError) as caught:
