@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from zfs_push_backups import _engine
 from zfs_push_backups.engine_errors import translate, translate_of_file
+from zfs_push_backups.errors import ConfigurationError
 from zfs_push_backups.report.logs import ROOT_LOGGER, forward_engine_events
 
 BUILD_INFO: Final = _engine.BUILD_INFO
@@ -57,7 +58,7 @@ class Job:
     def __init__(self, start: Callable[[], _engine.Job], *, reads_backups: bool = False) -> None:
         self._reads_backups = reads_backups
         _engine.Job.log_debug(logging.getLogger(ROOT_LOGGER).isEnabledFor(logging.DEBUG))
-        with self._translated():
+        with self._translated(), _utf8_only():
             self._native = start()
 
     def wait(self, on_tick: Callable[[], None] | None = None) -> Report:
@@ -130,7 +131,7 @@ class PushJob(Job):
         native: list[_engine.PushJob] = []
 
         def start() -> _engine.PushJob:
-            native.append(_engine.PushJob(json.dumps(request), head, source_fd))
+            native.append(_engine.PushJob(_text(request), head, source_fd))
             return native[0]
 
         super().__init__(start)
@@ -157,14 +158,14 @@ class RestoreJob(Job):
     """Writes one backup's send stream to `sink_fd`. The caller closes its own descriptor."""
 
     def __init__(self, request: Request, sink_fd: int) -> None:
-        super().__init__(lambda: _engine.RestoreJob(json.dumps(request), sink_fd), reads_backups=True)
+        super().__init__(lambda: _engine.RestoreJob(_text(request), sink_fd), reads_backups=True)
 
 
 class StoreJob(Job):
     """Looks at a store, or prepares it."""
 
     def __init__(self, request: Request) -> None:
-        super().__init__(lambda: _engine.StoreJob(json.dumps(request)), reads_backups=True)
+        super().__init__(lambda: _engine.StoreJob(_text(request)), reads_backups=True)
 
 
 class StreamJob(Job):
@@ -223,7 +224,7 @@ def resume_token(begin_record: str, part: Mapping[str, Any], snapshot: str) -> s
     """
     request = {"begin_record": begin_record, "part": part, "snapshot": snapshot}
     with translated():
-        return _engine.resume_token(json.dumps(request))
+        return _engine.resume_token(_text(request))
 
 
 def new_backup_id(level: int, snapshot_guid: int) -> str:
@@ -243,7 +244,7 @@ def cancel_jobs_on_signals(signals: Sequence[int]) -> None:
 
 def check_recipients(lines: Sequence[str]) -> list[str]:
     """Return each recipient in its one spelling. Raises `IdentityError` naming the one that is none."""
-    with translated():
+    with translated(), _utf8_only():
         return _engine.check_recipients(list(lines))
 
 
@@ -268,6 +269,20 @@ def _forwarding(job: Job, on_tick: Callable[[], None] | None) -> Callable[[], No
 def _forward_all(job: Job) -> None:
     while events := job.drain_events():
         forward_engine_events(events)
+
+
+def _text(request: Request) -> str:
+    # Not escaped: what is no UTF-8 is then refused where the engine takes it.
+    return json.dumps(request, ensure_ascii=False)
+
+
+@contextlib.contextmanager
+def _utf8_only() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        text = error.object[: error.start].rpartition('"')[2] + error.object[error.start :].partition('"')[0]
+        raise ConfigurationError(f"{text!r} is not UTF-8", hint="use names in UTF-8 there") from None
 
 
 def _report(text: str) -> dict[str, Any]:

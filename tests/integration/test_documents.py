@@ -144,3 +144,18 @@ def test_links_between_documents_lead_somewhere() -> None:
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
             assert (ROOT / target).exists(), f"{document}: {target}"
+
+
+# What zfs says, not this program.
+SAID_BY_ZFS = {"dataset is busy", "zfs destroy"}
+
+
+def test_the_troubleshooting_table_quotes_what_the_program_says() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Troubleshooting")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)[2:]
+    quoted = {words for row in rows for words in re.findall(r"`(.*?)`", row)} - SAID_BY_ZFS
+    files = [*ROOT.glob("python/**/*.py"), *ROOT.glob("rust/*/src/**/*.rs")]
+    # Literals that go on in the next line are one.
+    said = re.sub(r'"\s*\n\s*f?"|\\\n\s*', "", "\n".join(file.read_text(encoding="utf-8") for file in files))
+    assert len(quoted) > 10
+    assert [words for words in sorted(quoted) if words not in said] == []

@@ -403,6 +403,34 @@ def test_a_sender_on_standard_input_that_never_begins_is_dead(bench: Workbench) 
     assert bench.objects() == []
 
 
+def test_work_that_ends_since_nobody_takes_its_events_says_so(bench: Workbench) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with (STREAMS / "d-full.zs").open("rb") as stream:
+        words = bench.command("push", "--stdin", "tank/d@a", "--json")
+        done = subprocess.run(
+            words,
+            check=False,
+            stdin=stream,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            env=bench.environment(),
+        )
+    os.close(writing)
+    assert done.returncode == 1
+    assert b"zfs-push-backups: stdout can't be written: Broken pipe" in done.stderr
+    assert bench.listed() == []
+
+
+def test_an_identity_pasted_in_place_of_its_file_is_not_shown(bench: Workbench) -> None:
+    secret = bench.key.read_text().strip()
+    words = ("restore", "--dataset", "t/d", "--identity", secret, "--output", bench.folder / "out")
+    done = bench.run(*words)
+    assert "there is no such file" in done.error_line()
+    assert secret not in done.out + done.err
+
+
 def test_check_looks_at_a_further_recipient_beside_the_configured_ones(bench: Workbench) -> None:
     further = engine.generate_identity()[1]
     done = bench.run("check", "--recipient", further)

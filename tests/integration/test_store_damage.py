@@ -271,3 +271,47 @@ def test_lost_furniture_stops_no_restore(store: Store, target: str) -> None:
         shutil.rmtree(store.path("runs"))
     store.place.run("restore", *store.restore_words("--to", target)).good()
     assert snapshots(target) == list(LABELS)
+
+
+def test_an_unreadable_manifest_hides_no_other_backup(store: Store, target: str) -> None:
+    _, increment = store.manifests()
+    increment.write_text("")
+    done = store.place.run("restore", *store.restore_words("--to", target, "--snapshot", LABELS[0])).good()
+    assert f"a backup is left out: {increment.relative_to(store.path('.'))}" in done.err
+    assert snapshots(target) == [LABELS[0]]
+    listing = store.place.run("list", "--long").good()
+    first, second = listing.out.decode().splitlines()[1:]
+    assert f"@{LABELS[0]}" in first
+    assert "NOT RESTORABLE: its manifest can't be read" in second
+    whole, damaged = store.place.listed()
+    assert (whole["restorable"], whole["damage"]) == (True, None)
+    assert damaged["restorable"] is False
+    assert "unreadable" in damaged["damage"]
+
+
+@pytest.mark.parametrize("words", [(), ("--at", "2099-01-01"), ("--recursive",)])
+def test_the_newest_state_is_never_silently_an_older_one(store: Store, target: str, words: tuple[str, ...]) -> None:
+    _, increment = store.manifests()
+    increment.write_text("{}")
+    ended = store.place.run("restore", *store.restore_words("--to", target, *words))
+    assert "list --long" in ended.refused(1, increment.name, "unreadable")
+    assert snapshots(target) is None
+
+
+def test_what_stands_on_an_unreadable_manifest_is_not_restorable(store: Store, target: str) -> None:
+    full, _ = store.manifests()
+    full.write_text("{")
+    assert [one["restorable"] for one in store.place.listed()] == [False, False]
+    store.place.run("restore", *store.restore_words("--to", target)).refused(1, full.name, "unreadable")
+    assert snapshots(target) is None
+
+
+def test_names_in_a_store_reach_no_terminal_as_they_are(store: Store) -> None:
+    _, increment = store.manifests()
+    document = json.loads(increment.read_text())
+    document["snapshot"] = "evil\x1b[2J\nforged line"
+    increment.write_text(json.dumps(document))
+    for done in (store.place.run("list", "--long"), store.place.run("restore", *store.restore_words("--dry-run"))):
+        shown = done.out.decode() + done.err
+        assert "\x1b" not in shown
+        assert not any(line.startswith("forged") for line in shown.splitlines()), shown

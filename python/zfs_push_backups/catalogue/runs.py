@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from zfs_push_backups.catalogue.database import Database
 from zfs_push_backups.catalogue.records import Outcome, Part, RunSummary, SavedRun
+from zfs_push_backups.errors import StateError
 
 HISTORY_LENGTH: Final = 500
 _FACTS: Final = (
@@ -68,8 +69,13 @@ class Runs:
                 self._change("INSERT INTO sessions VALUES (?, ?, ?)", run.id, number, session)
 
     def new_session(self, run_id: str, session: str, *, keep: int) -> None:
-        """Note that a run is gone on with under a new nonce; of its parts the first `keep` stand."""
+        """Note that a run is gone on with under a new nonce; of its parts the first `keep` stand.
+
+        Raises `StateError` for a run that has ended.
+        """
         with self.transaction():
+            if not self.database.rows("SELECT 1 FROM runs WHERE id = ? AND outcome IS NULL", (run_id,)):
+                raise StateError(f"another process has ended the run {run_id} meanwhile", hint="run again")
             self._change("DELETE FROM parts WHERE run = ? AND number >= ?", run_id, keep)
             self._change(
                 "INSERT INTO sessions SELECT ?, count(*), ? FROM sessions WHERE run = ?", run_id, session, run_id

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Sweep, and print what went."""
     from zfs_push_backups.cli.running import parse_wait, running
-    from zfs_push_backups.report.progress import emit_json, write_stdout
+    from zfs_push_backups.report.progress import emit_json, tell
     from zfs_push_backups.run.cleanup import as_text, cleanup
     from zfs_push_backups.run.options import CleanupOptions
 
@@ -38,5 +38,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(report.as_dict())
     else:
-        write_stdout(as_text(report))
+        tell(as_text(report))
     return 0

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a table or one JSON document; or release."""
     from zfs_push_backups.cli.running import parse_wait, running
-    from zfs_push_backups.report.progress import emit_json, write_stdout
+    from zfs_push_backups.report.progress import emit_json, tell
     from zfs_push_backups.run.held import as_table, list_holds
     from zfs_push_backups.run.options import HoldsOptions
 
@@ -58,5 +58,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(shown)
     else:
-        write_stdout(text)
+        tell(text)
     return 0

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a table or one JSON document."""
     from zfs_push_backups.cli.running import running
-    from zfs_push_backups.report.progress import emit_json, write_stdout
+    from zfs_push_backups.report.progress import emit_json, tell
     from zfs_push_backups.run.listing import as_table, list_backups
     from zfs_push_backups.run.options import ListOptions
 
@@ -38,5 +38,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(listing.as_dict())
     else:
-        write_stdout(as_table(listing))
+        tell(as_table(listing))
     return 0

@@ -60,13 +60,18 @@ def main(arguments: list[str] | None = None) -> int:
     search_less_for_garbage()
     if words and words[0] in {"-h", "--help"}:
         # Written here, not by argparse: the overview must cost no more than a bare interpreter and a bit.
-        try:
-            sys.stdout.write(overview())
-        except OSError as error:
-            complain_of_stdout(error)
-            return settled(1)
-        return settled(0)
+        return settled(show_help(overview()))
     return settled(guarded(words, as_program=arguments is None))
+
+
+def show_help(text: str) -> int:
+    """Write it; return the exit code."""
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        complain_of_stdout(error)
+        return 1
+    return 0
 
 
 def fill_closed_descriptors() -> None:
@@ -109,10 +114,11 @@ def unwritable(number: int) -> OSError | None:
 
 
 def complain_of_stdout(error: OSError) -> None:
-    """One line, unless the reader has simply gone."""
+    """One line, unless the reader of what was merely shown has simply gone."""
     from zfs_push_backups.errors import AccessDenied
+    from zfs_push_backups.report.progress import EventsLost
 
-    if error.errno != errno.EPIPE:
+    if error.errno != errno.EPIPE or isinstance(error, EventsLost):
         fail(AccessDenied(f"stdout can't be written: {error.strerror}"), as_json=False)
 
 
@@ -150,8 +156,7 @@ def dispatch(words: list[str], *, as_program: bool) -> int:
         return run_version(words[1:])
     name, words = command_of(words)
     if not name:
-        sys.stdout.write(overview(f"{words[0]} "))
-        return 0
+        return show_help(overview(f"{words[0]} "))
     from zfs_push_backups.cli.parser import Parser, add_common
 
     module = load(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from zfs_push_backups.errors import UsageError
 
@@ -41,6 +42,10 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+# No word of a command line can hold it: marks those behind `--`, which are no options whatever they begin with.
+_BEHIND = "\0"
+
+
 class Parser(argparse.ArgumentParser):
     """Raises `UsageError` where argparse would print its usage and exit."""
 
@@ -56,14 +61,36 @@ class Parser(argparse.ArgumentParser):
         """One line, and how to learn more."""
         raise UsageError(message, hint=f"see `{self.prog} --help`")
 
+    def print_help(self, file: Any = None) -> None:
+        """Write the help; argparse would not say that it could not."""
+        try:
+            (sys.stdout if file is None else file).write(self.format_help())
+        except OSError as error:
+            from zfs_push_backups.report.progress import StdoutLost
+
+            raise StdoutLost(error.errno, error.strerror) from error
+
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse; an option or word that isn't known is refused with the nearest one that is."""
         self.said.clear()
+        words = list(arguments)
+        if "--" in words:
+            at = words.index("--")
+            words[at:] = [_BEHIND + word for word in words[at + 1 :]]
         # Words may stand before, between and behind the options.
-        found, unknown = self.parse_known_intermixed_args(arguments)
+        found, unknown = self.parse_known_intermixed_args(words)
         if unknown:
             self.refuse(unknown[0])
         return found
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Refuse `--NAME=--`: argparse would take the word out, and leave no value, or an empty list."""
+        if action.option_strings and "--" in arg_strings:
+            raise argparse.ArgumentError(action, "found '--', which is no value")
+        values = super()._get_values(action, arg_strings)
+        if isinstance(values, list):
+            return [_unmarked(value) for value in values]
+        return _unmarked(values)
 
     def refuse(self, word: str) -> NoReturn:
         """Refuse one word of the command line."""
@@ -72,7 +99,7 @@ class Parser(argparse.ArgumentParser):
         name = word.partition("=")[0]
         if not name.startswith("-"):
             raise UsageError(
-                f"unexpected argument {word!r}",
+                f"unexpected argument {_unmarked(word)!r}",
                 hint=f"options only here; the command stands first: see `{PROGRAM} --help`",
             )
         near = difflib.get_close_matches(name, self._option_string_actions, n=1)
@@ -110,6 +137,10 @@ def add_host(parser: argparse.ArgumentParser) -> None:
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Add how long to wait for another run's lock."""
     parser.add_argument("--wait", metavar="S", help="wait so long for another run on the host: seconds, or 10m")
+
+
+def _unmarked(value: Any) -> Any:
+    return value.removeprefix(_BEHIND) if isinstance(value, str) else value
 
 
 def _columns() -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from zfs_push_backups.cli.parser import add_host, add_wait
 from zfs_push_backups.errors import UsageError
 
+# Digits: no chain is longer.
+LONGEST_LEVEL = 9
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -35,9 +38,9 @@ def parse_level(text: str) -> int | None:
     """`auto` is None; else a number from 0."""
     if text == "auto":
         return None
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= LONGEST_LEVEL:
         return int(text)
-    raise UsageError(f"--level {text!r} is neither `auto` nor a number from 0", hint="0 is a full backup")
+    raise UsageError(f"--level {text[:40]!r} is neither `auto` nor a number from 0", hint="0 is a full backup")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a block a host, or one JSON document."""
     from zfs_push_backups.cli.running import running
-    from zfs_push_backups.report.progress import emit_json, write_stdout
+    from zfs_push_backups.report.progress import emit_json, tell
     from zfs_push_backups.run.options import StatusOptions
     from zfs_push_backups.run.status import as_text, status
 
@@ -32,12 +32,12 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(found.as_dict())
     else:
-        write_stdout(as_text(found))
+        tell(as_text(found))
     return 0
 
 
 def parse_limit(text: str) -> int:
     """A number of runs."""
-    if text.isascii() and text.isdigit() and int(text) <= LARGEST_LIMIT:
+    if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_LIMIT)) and int(text) <= LARGEST_LIMIT:
         return int(text)
-    raise UsageError(f"--last: found {text!r}; allowed: a number up to {LARGEST_LIMIT}")
+    raise UsageError(f"--last: found {text[:40]!r}; allowed: a number up to {LARGEST_LIMIT}")

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the report; what is not whole also gets its line of error."""
     from zfs_push_backups.cli.running import running
     from zfs_push_backups.report.failures import describe, show
-    from zfs_push_backups.report.progress import emit_json, write_stdout
+    from zfs_push_backups.report.progress import emit_json, tell
     from zfs_push_backups.run.stream_inspect import as_text, inspect
 
     with running(options) as session:
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         emit_json({**found.as_dict(), **({"error": describe(failure)} if failure else {})})
     else:
-        write_stdout(as_text(found))
+        tell(as_text(found))
     if failure is None:
         return 0
     show(failure, as_json=False)

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the token."""
     from zfs_push_backups.cli.running import running
-    from zfs_push_backups.report.progress import emit_json, write_stdout
+    from zfs_push_backups.report.progress import emit_json, tell
     from zfs_push_backups.run.stream_token import as_text, token
 
     with running(options) as session:
@@ -26,5 +26,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(found.as_dict())
     else:
-        write_stdout(as_text(found))
+        tell(as_text(found))
     return 0

@@ -115,7 +115,8 @@ def _recipient(value: str) -> str:
     return text
 
 
-def _source(value: str) -> str:
+def check_source(value: str) -> str:
+    """The name of a source, as it may be used for new backups. Raises ValueError."""
     if not _SOURCE.fullmatch(value):
         raise _refuse(value, "up to 100 letters, digits, '.', '_' and '-', a letter or digit first")
     return value
@@ -253,7 +254,7 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 StorageClass = Annotated[str, AfterValidator(_storage_class)]
 ManifestClass = Annotated[str, AfterValidator(_storage_class), AfterValidator(_manifest_class)]
 Recipient = Annotated[str, AfterValidator(_recipient)]
-SourceName = Annotated[str, AfterValidator(_source)]
+SourceName = Annotated[str, AfterValidator(check_source)]
 Label = Annotated[str, AfterValidator(_label)]
 AbsolutePath = Annotated[Path, PlainValidator(_absolute), _PATH_SCHEMA]
 PoolName = Annotated[str, AfterValidator(check_pool_name)]

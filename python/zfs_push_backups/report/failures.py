@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from zfs_push_backups.errors import InternalError, ZfsPushBackupsError
+from zfs_push_backups.report.visible import visible_lines
 
 PROGRAM = "zfs-push-backups"
 
@@ -30,7 +31,7 @@ def describe(error: ZfsPushBackupsError) -> dict[str, Any]:
 def as_text(error: ZfsPushBackupsError) -> str:
     """The error for people: one line, then the hint if there is one."""
     text = f"{PROGRAM}: {error.message}"
-    return f"{text}\n  hint: {error.hint}" if error.hint else text
+    return visible_lines(f"{text}\n  hint: {error.hint}" if error.hint else text)
 
 
 def show(error: ZfsPushBackupsError, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups.report.journal import JournalSocket, stderr_is_journal
+from zfs_push_backups.report.visible import visible, visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -88,6 +89,8 @@ class TextFormatter(logging.Formatter):
             area = record.name.removeprefix(ROOT_LOGGER + ".")
             line = f"{clock} {record.levelname.lower()} {area}: {line}"
             line += "".join(f" {key}={value}" for key, value in fields_of(record).items())
+        # A step is one line, whatever is in the names in it.
+        line = visible(line) if record.name == STEP_LOGGER else visible_lines(line)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line

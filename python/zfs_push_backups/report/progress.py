@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zfs_push_backups.report.logs import active_handler, step
+from zfs_push_backups.report.visible import visible_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -23,6 +24,10 @@ KIB = 1024
 
 class StdoutLost(OSError):
     """Nobody takes what is written to stdout: no defect of ours, and no failure of a task."""
+
+
+class EventsLost(StdoutLost):
+    """Nobody takes the events of work that is under way: it ends there, and says so."""
 
 
 class Snapshot(Protocol):
@@ -79,7 +84,7 @@ class JsonReporter(Reporter):
 
     def step(self, message: str, **fields: object) -> None:
         """A `step` event."""
-        emit_json({"event": "step", "message": message, **fields})
+        self._emit({"event": "step", "message": message, **fields})
 
     def begin(self, label: str, total_bytes: int | None) -> None:
         """Remembers what the next progress events are about."""
@@ -93,7 +98,7 @@ class JsonReporter(Reporter):
             return
         self._last = now
         rate = progress.stream_bytes / (now - self._started)
-        emit_json(
+        self._emit(
             {
                 "event": "progress",
                 "what": self._label,
@@ -110,7 +115,14 @@ class JsonReporter(Reporter):
 
     def result(self, entry: dict[str, Any]) -> None:
         """A `result` event."""
-        emit_json({"event": "result", **entry})
+        self._emit({"event": "result", **entry})
+
+    @staticmethod
+    def _emit(event: dict[str, Any]) -> None:
+        try:
+            emit_json(event)
+        except StdoutLost as lost:
+            raise EventsLost(lost.errno, lost.strerror) from lost
 
 
 class BarReporter(Reporter):
@@ -187,6 +199,11 @@ def seconds_left(total: int | None, done: int, rate: float) -> int | None:
 def emit_json(entry: dict[str, Any]) -> None:
     """One JSON document on one line of stdout."""
     write_stdout(json.dumps(entry, ensure_ascii=True, default=str))
+
+
+def tell(text: str) -> None:
+    """Write lines for people to stdout, whatever a terminal would act on escaped. Raises `StdoutLost`."""
+    write_stdout(visible_lines(text))
 
 
 def write_stdout(text: str) -> None:

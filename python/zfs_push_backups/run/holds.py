@@ -54,8 +54,11 @@ def take(  # noqa: PLR0913  # a hold needs all of it said
         try:
             keeper.hold(Place(dataset, point.guid), point.name, Need(task, reason))
         except ZfsError:
-            is_bookmark = session.capabilities.bookmarks and (
-                zfs_holds.guid_of(session.zfs, f"{dataset}#{point.name}") == point.guid
+            # What is sent must be held; a base that is gone by now may have left its bookmark.
+            is_bookmark = (
+                isinstance(given, Base)
+                and session.capabilities.bookmarks
+                and (zfs_holds.guid_of(session.zfs, f"{dataset}#{point.name}") == point.guid)
             )
             if not is_bookmark:
                 raise

@@ -98,7 +98,7 @@ class Ledger:
     def use(self, repository: str) -> None:
         """Lock the repository of this id."""
         self._lock.repository(repository)
-        self.repository = repository
+        self.repository = self.store.expected = repository
 
     def unfinished(self) -> tuple[SavedRun, ...]:
         """This source's runs that have not ended."""
@@ -106,7 +106,7 @@ class Ledger:
 
     def look(self, run: SavedRun) -> Look:
         """What the store holds of a run."""
-        operation = {**_place(run), "parts": list(run.parts)}
+        operation = {**_place(run), "repository_id": self.repository, "parts": list(run.parts)}
         try:
             report = self.store.call({"resume_look": operation})
         except ConfigurationError as error:

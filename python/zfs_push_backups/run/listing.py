@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zfs_push_backups.errors import UsageError
 from zfs_push_backups.plan.listing import Chains
 from zfs_push_backups.report.progress import human_bytes
+from zfs_push_backups.report.visible import visible
 from zfs_push_backups.run.store import StoreView
 from zfs_push_backups.zfs.names import nearest
 
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ListedBackup:
-    """One backup. What stands in the manifest only is None unless it was read; sizes in bytes."""
+    """One backup. What stands in the manifest only is None unless it was read; sizes in bytes.
+
+    `damage` says why its manifest can't be read; what stands on it is not restorable.
+    """
 
     source: str
     dataset: str
@@ -43,6 +47,7 @@ class ListedBackup:
     tree_group: str | None = None
     task: str | None = None
     raw: bool | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +72,9 @@ def list_backups(options: ListOptions, session: Session) -> Listing:
     store = StoreView(session, host)
     everything = store.backups()
     chosen = narrowed(everything, options)
-    manifests = dict(store.manifests(chosen)) if options.long else {}
+    manifests = dict(store.readable_manifests(chosen)) if options.long else {}
     chains = Chains(everything)
-    rows = [row_of(backup, chains, manifests.get(backup)) for backup in chosen]
+    rows = [row_of(backup, chains, manifests.get(backup), store) for backup in chosen]
     return Listing(
         host=host.name,
         location=host.url,
@@ -104,9 +109,10 @@ def guess(wanted: str, known: set[str]) -> str:
     return f"did you mean {near}?" if near else f"it has: {', '.join(sorted(known)) or 'nothing at all'}"
 
 
-def row_of(backup: Backup, chains: Chains, manifest: Manifest | None) -> ListedBackup:
+def row_of(backup: Backup, chains: Chains, manifest: Manifest | None, store: StoreView) -> ListedBackup:
     """One backup as a record."""
     path = chains.whole(backup)
+    whole = path is not None and all(store.damage(one) is None for one in path)
     parts = manifest["parts"] if manifest else []
     return ListedBackup(
         source=backup.source,
@@ -115,7 +121,7 @@ def row_of(backup: Backup, chains: Chains, manifest: Manifest | None) -> ListedB
         level=backup.level,
         created=backup.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         parent=path[-2].id if path and len(path) > 1 else None,
-        restorable=path is not None,
+        restorable=whole,
         snapshot_guid=str(backup.snapshot_guid),
         snapshot=manifest["snapshot"] if manifest else None,
         snapshot_created=manifest.get("snapshot_created") if manifest else None,
@@ -125,6 +131,7 @@ def row_of(backup: Backup, chains: Chains, manifest: Manifest | None) -> ListedB
         tree_group=manifest.get("tree_group") if manifest else None,
         task=manifest.get("task") if manifest else None,
         raw=manifest["send"]["raw"] if manifest else None,
+        damage=store.damage(backup),
     )
 
 
@@ -135,7 +142,7 @@ def as_table(listing: Listing) -> str:
     lines: list[str] = []
     heading = ""
     for row in listing.backups:
-        title = f"{row.dataset}  (source {row.source})"
+        title = visible(f"{row.dataset}  (source {row.source})")
         if title != heading:
             lines += ["", title] if heading else [title]
             heading = title
@@ -150,6 +157,8 @@ def cells(row: ListedBackup) -> list[str]:
     if row.snapshot is not None:
         columns += [f"@{row.snapshot}", human_bytes(row.sealed_bytes or 0)]
         columns += [f"group {row.tree_group}"] if row.tree_group else []
-    if not row.restorable:
+    if row.damage is not None:
+        columns.append("NOT RESTORABLE: its manifest can't be read")
+    elif not row.restorable:
         columns.append("NOT RESTORABLE: its chain is broken")
-    return columns
+    return [visible(column) for column in columns]

@@ -25,6 +25,8 @@ _MODE: Final = 0o600
 
 def check_target(output: str, *, force: bool) -> None:
     """Refuse what can't end well, before anything is read."""
+    if not output:
+        raise UsageError("no file is named", hint="name one, or say - for stdout")
     if output == STDOUT:
         if os.isatty(1):
             raise UsageError("stdout is a terminal", hint="pipe the stream into zfs receive, or name a file")
@@ -32,9 +34,9 @@ def check_target(output: str, *, force: bool) -> None:
     path = Path(output)
     if os.path.isdir(path):  # noqa: PTH112
         raise UsageError(f"{output} is a folder", hint="name the file in it")
-    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # these never raise
+    if os.path.lexists(path) and not os.path.isfile(path):  # noqa: PTH113  # these never raise
         raise UsageError(f"{output} is no regular file, and is never replaced", hint=f"say --output - >{output}")
-    if os.path.exists(path) and not force:  # noqa: PTH110
+    if os.path.lexists(path) and not force:
         raise UsageError(f"{output} exists", hint="name another file, or say --force")
     if not os.path.isdir(path.absolute().parent):  # noqa: PTH112
         raise UsageError(f"there is no folder {path.absolute().parent}", hint="make it first")

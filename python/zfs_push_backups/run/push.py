@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from zfs_push_backups import engine
 from zfs_push_backups.config.choice import choose_tasks, required_recipients
+from zfs_push_backups.config.fields import check_source
 from zfs_push_backups.config.models import SnapshotRule, Task
 from zfs_push_backups.errors import Cancelled, SomeTasksFailed, UsageError, ZfsPushBackupsError
 from zfs_push_backups.report.failures import describe
@@ -228,6 +229,11 @@ def refuse_contradictions(options: PushOptions) -> None:
     """Refuse options that don't go together, before anything is looked at."""
     if options.dataset and options.tasks:
         raise UsageError("--task and --dataset contradict each other", hint="name one of them")
+    if options.source is not None:
+        try:
+            check_source(options.source)
+        except ValueError as error:
+            raise UsageError(f"--source: {error}") from None
     if options.stdin is not None and (options.dataset or options.tasks or options.snapshot or options.create):
         raise UsageError(
             "--stdin names dataset and snapshot itself", hint="leave out --task, --dataset, --snapshot, --create"

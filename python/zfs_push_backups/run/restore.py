@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.config.choice import choose_tasks
-from zfs_push_backups.errors import AccessDenied, ConfigurationError, UsageError
+from zfs_push_backups.config.fields import show
+from zfs_push_backups.errors import AccessDenied, ConfigurationError, StoreDamaged, UsageError
 from zfs_push_backups.plan.chain import (
     Facts,
     Member,
@@ -85,6 +86,7 @@ def restore(options: RestoreOptions, session: Session) -> RestoreSummary:
     else:
         check_output(chains[0], options.output or "-", force=options.force)
     backups = [backup for chain in chains for backup in chain.backups]
+    store.manifests(backups)
     found = store.preflight(backups, identities)
     size = human_bytes(int(found.get("sealed_bytes", 0)))
     session.reporter.step(f"checked {len(backups)} backups, {found.get('parts')} parts, {size}: all there")
@@ -126,12 +128,12 @@ def readable_identities(options: RestoreOptions, config: Config) -> tuple[str, .
             mode = Path(file).stat().st_mode
         except (FileNotFoundError, NotADirectoryError, ValueError):
             raise ConfigurationError(
-                f"identity file {file}: there is no such file", hint="correct --identity"
+                f"identity file {show(file)}: there is no such file", hint="correct --identity"
             ) from None
         except OSError as error:
             raise AccessDenied(f"identity file {file}: {error.strerror}", hint="run as its owner") from error
         if not stat.S_ISREG(mode):
-            hint = "it is read once for each backup, so write a pipe's content to a file on tmpfs first"
+            hint = "name a file: it is read once for each backup, so write a pipe's content to one on tmpfs first"
             raise ConfigurationError(f"identity file {file}: not a regular file", hint=hint)
         if not os.access(file, os.R_OK):
             raise AccessDenied(f"identity file {file}: not readable by this user", hint="run as its owner")
@@ -186,18 +188,31 @@ def tree_chains(work: Restoration, root: Backup, everything: tuple[Backup, ...])
     """The chains of a whole tree; each dataset goes below the target as it lay below the root."""
     top = root.dataset or ""
     mine = [b for b in everything if b.source == root.source and f"{b.dataset}/".startswith(f"{top}/")]
+    work.store.manifest(root)
     facts = work.store.facts(mine)
     members = resolve_tree(root, mine, facts)
+    refuse_doubt(work, members, mine)
     for member in members:
         warn_of_moment(work, member, [b for b in mine if b.dataset == member.dataset], facts)
     target = work.options.to or ""
     return tuple(Chain(member.dataset, member.chain, target + member.dataset[len(top) :]) for member in members)
 
 
+def refuse_doubt(work: Restoration, members: tuple[Member, ...], mine: list[Backup]) -> None:
+    """A backup that can't be read, and is newer than the one chosen, may be the very one that is meant."""
+    chosen = {member.dataset: member.chain[-1].created for member in members}
+    for backup in mine:
+        damage = work.store.damage(backup)
+        if damage is not None and backup.created >= chosen.get(backup.dataset or "", backup.created):
+            which = "`list --long` shows which are whole"
+            hint = f"restore the datasets one by one, this one with --snapshot or --backup: {which}"
+            raise StoreDamaged(damage, hint=hint)
+
+
 def warn_of_moment(work: Restoration, member: Member, backups: list[Backup], facts: Mapping[str, Facts]) -> None:
     """Say it where a member of a tree is of another moment than the root, or older than what there is."""
     last, options = member.chain[-1], work.options
-    newest = max(backups, key=lambda backup: (state_time(backup, facts), backup.id))
+    newest = max((one for one in backups if one.id in facts), key=lambda backup: (state_time(backup, facts), backup.id))
     where = f"{member.dataset} comes from @{facts[last.id].snapshot} of {state_time(last, facts).isoformat()}"
     if not member.in_group:
         log.warning("%s, which was not pushed together with the root", where)
@@ -223,6 +238,7 @@ def root_of_group(work: Restoration, everything: tuple[Backup, ...], dataset: st
     """The backup of a group that all others of it lie below, or the one of `dataset`; the newest of several."""
     options = work.options
     listed = tuple(backup for backup in everything if options.source in (None, backup.source))
+    work.store.manifests(listed)
     facts = work.store.facts(listed)
     group = [backup for backup in listed if facts[backup.id].tree_group == options.group]
     if not group:

@@ -162,9 +162,10 @@ def _holder_words(holder: dict[str, Any]) -> str:
 
 
 def _run_words(run: dict[str, Any]) -> str:
-    stored = f"{run['parts']} parts, {human_bytes(run['sealed_bytes'])}"
+    # A stream from standard input is noted as a whole, not part by part.
+    stored = f", {run['parts']} parts, {human_bytes(run['sealed_bytes'])}" if run["parts"] else ""
     task = f", task {run['task']}" if run["task"] else ""
-    return f"{run['dataset']}@{run['snapshot']}  level {run['level']}, {stored}{task}, id {run['id']}"
+    return f"{run['dataset']}@{run['snapshot']}  level {run['level']}{stored}{task}, id {run['id']}"
 
 
 def _why(run: dict[str, Any]) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
 from zfs_push_backups.errors import StreamUnfit
+from zfs_push_backups.report.visible import visible
 from zfs_push_backups.run.jobs import run_job
-from zfs_push_backups.run.stream_source import STDIN, length_of, shown, source, visible
+from zfs_push_backups.run.stream_source import STDIN, length_of, shown, source
 
 if TYPE_CHECKING:
     from zfs_push_backups.run.session import Session

@@ -11,6 +11,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from zfs_push_backups.errors import AccessDenied, UsageError
+from zfs_push_backups.report.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +24,14 @@ _READING: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 def source(file: str, *, seekable: bool = False) -> Iterator[int]:
     """Give a descriptor of the stream."""
     name = shown(file)
-    with opened(file, name) as descriptor:
+    instead = "a pipe won't do" if seekable else "or - for stdin"
+    with opened(file, name, instead) as descriptor:
         refuse_unfit(descriptor, name, seekable=seekable)
         yield descriptor
 
 
 @contextlib.contextmanager
-def opened(file: str, name: str) -> Iterator[int]:
+def opened(file: str, name: str, instead: str) -> Iterator[int]:
     """Open the file, or take stdin."""
     if file == STDIN:
         yield 0
@@ -37,9 +39,7 @@ def opened(file: str, name: str) -> Iterator[int]:
     try:
         descriptor = os.open(file, _READING)
     except FileNotFoundError:
-        raise UsageError(
-            f"there is no file {name}", hint="name the file with the send stream, or - for stdin"
-        ) from None
+        raise UsageError(f"there is no file {name}", hint=f"name the file with the send stream, {instead}") from None
     except OSError as error:
         hint = "correct the rights, or name another file"
         raise AccessDenied(f"{name} can't be read: {error.strerror}", hint=hint) from error
@@ -69,8 +69,3 @@ def length_of(descriptor: int) -> int | None:
 def shown(file: str) -> str:
     """The file's name for people."""
     return visible("stdin" if file == STDIN else file)
-
-
-def visible(text: str) -> str:
-    """Text from a stream or a file name with its control characters escaped, fit for a terminal and one line."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)

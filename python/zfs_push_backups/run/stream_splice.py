@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
 from zfs_push_backups.errors import UsageError
+from zfs_push_backups.report.visible import visible
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.output_file import STDOUT, check_target, output_named, sink
-from zfs_push_backups.run.stream_source import STDIN, shown, source, visible
+from zfs_push_backups.run.stream_source import STDIN, shown, source
 
 if TYPE_CHECKING:
     from zfs_push_backups.run.session import Session

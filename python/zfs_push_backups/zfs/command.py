@@ -33,10 +33,18 @@ _RIGHTS = {
     "release": "release",
     "bookmark": "bookmark",
     "snapshot": "snapshot,mount",
-    "destroy": "destroy,mount",
+    "destroy": "destroy",
     "receive": "receive,create,mount",
 }
-_NO_DAEMON = ("connection refused", "/dev/zfs", "zfs modules are not loaded", "no such file or directory")
+# zfs-fuse says it beside a sign of missing rights.
+_ABSENT_DAEMON = "make sure that the zfs-fuse daemon is running"
+_NO_DAEMON = (
+    _ABSENT_DAEMON,
+    "connection refused",
+    "/dev/zfs",
+    "zfs modules are not loaded",
+    "no such file or directory",
+)
 
 
 class ZfsCommand:
@@ -118,7 +126,7 @@ def failure(arguments: Sequence[str], stderr: str, code: int) -> ZfsError:
     words = first_words(stderr) or (f"killed by signal {-code}" if code < 0 else f"exit status {code}, no message")
     message = f"`{spell(arguments)}` failed: {words}"
     lower = without_names(stderr).lower()
-    if any(sign in lower for sign in _NOT_ROOT):
+    if any(sign in lower for sign in _NOT_ROOT) and _ABSENT_DAEMON not in lower:
         hint = f"run as root, or let the user do it: zfs allow USER {permissions(arguments)} DATASET"
         return ZfsError(message, hint=hint, code="zfs.permission")
     if "does not exist" in lower:

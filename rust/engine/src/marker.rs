@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use format::{BackupKeys, Manifest};
+use format::{BackupKeys, Manifest, TOMBSTONE};
 use store::{ObjectInfo, ObjectStore, PutOptions};
 
 use crate::attempts::{Attempts, Writer};
@@ -22,6 +22,23 @@ pub(crate) struct Marking<'a> {
 }
 
 impl Marking<'_> {
+    /// Once its marker stands, nothing of a backup may be removed or written over: another process that went on with the
+    /// same run has committed it.
+    ///
+    /// # Errors
+    /// `engine.listing` for a committed backup; `engine.foreign_parts` for one that was swept; `store.*`.
+    pub(crate) async fn check_unmarked(&self) -> Result<(), EngineError> {
+        let (code, key, what) = match marked(self.store, self.keys).await? {
+            Marked::Absent => return Ok(()),
+            Marked::Committed(key) => ("engine.listing", key, "committed"),
+            Marked::Tombstone(key) => ("engine.foreign_parts", key, "given up and swept"),
+        };
+        let text = format!(
+            "another process has {what} this backup meanwhile ({key}); nothing is changed, run again"
+        );
+        Err(EngineError::new(code, text).with("key", key))
+    }
+
     /// The backup's folder must hold exactly what the manifest counts.
     ///
     /// # Errors
@@ -35,6 +52,7 @@ impl Marking<'_> {
             .map(|object| object.key.clone())
             .collect();
         if !strays.is_empty() {
+            self.check_unmarked().await?;
             match self.remove_own(&strays).await {
                 Ok(()) => found = self.listed().await?,
                 Err(error) if may_not_delete(&error) => {
@@ -102,6 +120,29 @@ impl Marking<'_> {
             tracing::warn!(key, %error, "the backup is committed, but its intent could not be removed");
         }
     }
+}
+
+/// What stands where a backup's manifest belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Marked {
+    /// Nothing.
+    Absent,
+    /// A tombstone: it was swept and can't be committed.
+    Tombstone(String),
+    /// Its manifest: it is committed.
+    Committed(String),
+}
+
+/// Looks for the manifest, whatever the backup stands on.
+pub(crate) async fn marked(store: &dyn ObjectStore, keys: &BackupKeys) -> Result<Marked, EngineError> {
+    let found = store.list(&keys.manifest_prefix()).await?;
+    let is_tombstone = |length: u64| length == TOMBSTONE.len() as u64;
+    let manifest = found.iter().find(|object| !is_tombstone(object.length));
+    Ok(match (manifest, found.first()) {
+        (Some(manifest), _) => Marked::Committed(manifest.key.clone()),
+        (None, Some(tombstone)) => Marked::Tombstone(tombstone.key.clone()),
+        (None, None) => Marked::Absent,
+    })
 }
 
 /// Whether a store lets nothing be removed. What this run's own sessions left there then stays, and no manifest counts it.

@@ -383,6 +383,8 @@ pub struct RunLook {
     /// The run.
     #[serde(flatten)]
     pub run: RunPlace,
+    /// The repository that it must be.
+    pub repository_id: String,
     /// Its parts as journaled, in any order.
     pub parts: Vec<JournaledPart>,
 }

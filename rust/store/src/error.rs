@@ -105,7 +105,7 @@ pub enum StoreError {
     #[error("{place}: the object is archived ({why}); ask for its thaw first, then read it when it is warm")]
     Archived { place: Place, why: String },
     #[error(
-        "{place}: the store stopped moving bytes ({why}); check the network, or raise `stall_seconds`, and run again"
+        "{place}: the store stopped moving bytes ({why}); check the network, or raise `stall_timeout`, and run again"
     )]
     Stalled { place: Place, why: String },
     #[error("{place}: {why}")]

@@ -11,6 +11,7 @@ from unit.catalogue.saved_runs import MACHINE, REPOSITORY, RUN, part, run
 from zfs_push_backups.catalogue import runs as runs_module
 from zfs_push_backups.catalogue.catalogue import FILE_NAME, Catalogue
 from zfs_push_backups.catalogue.runs import Runs
+from zfs_push_backups.errors import StateError
 
 
 @pytest.fixture
@@ -76,6 +77,16 @@ def test_going_on_adds_a_session_and_drops_the_parts_that_do_not_stand(runs: Run
     assert second.sessions == RUN.sessions
     summary = runs.open_runs()[0]
     assert (summary.parts, summary.stream_bytes, summary.error) == (3, 3 * (64 << 20), None)
+
+
+def test_what_another_process_ended_is_not_gone_on_with(runs: Runs) -> None:
+    runs.begin(RUN)
+    runs.finish(RUN.id, "committed")
+    with pytest.raises(StateError, match="another process has ended"):
+        runs.new_session(RUN.id, "b" * 32, keep=0)
+    (ended,) = runs.recent(limit=1)
+    assert ended.outcome == "committed"
+    assert runs.open_runs() == ()
 
 
 def test_an_ended_run_keeps_its_sessions_until_it_is_swept_and_a_committed_one_has_nothing_to_sweep(runs: Runs) -> None:

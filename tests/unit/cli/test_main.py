@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -116,6 +117,17 @@ def test_import_and_help_cost_at_most_three_bare_interpreters(script: str, tmp_p
         (["stream", "splice", "kept", "resumed"], "required: --output", "stream splice --help"),
         (["stream", "inspect"], "required: FILE|-", "stream inspect --help"),
         (["stream", "token", "a", "b"], "unexpected argument 'b'", ""),
+        (["stream", "token", "--", "a", "--json"], "unexpected argument '--json'", ""),
+        (["push", "--source=--"], "--source: found '--', which is no value", "push --help"),
+        (["restore", "--output=--"], "--output: found '--'", ""),
+        (["forget-run", "--task=--"], "--task: found '--'", ""),
+        (["holds", "release", "--host=--"], "--host: found '--'", ""),
+        (["push", "--source", "a/../b"], "--source: found 'a/../b'", ""),
+        (["push", "--source", "a\nb"], "--source: found 'a\\nb'", ""),
+        (["push", "--level", "9" * 5000], "--level '999", ""),
+        (["status", "--last", "9" * 5000], "--last: found '999", ""),
+        (["stream", "splice", "/nowhere", "-", "--output", "/tmp/x"], "there is no file /nowhere", "a pipe won't do"),
+        (["stream", "splice", "a", "b", "--output", ""], "no file is named", "stdout"),
     ],
 )
 def test_a_usage_error_is_one_line_exit_2_and_no_traceback(
@@ -283,3 +295,36 @@ def test_keygen_on_a_full_disk_leaves_no_half_key(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "can't be written: File too large" in done.stderr
     assert not (tmp_path / "key").exists()
+
+
+def test_words_behind_two_dashes_are_no_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "-x.zs"
+    file.write_bytes(b"")
+    with contextlib.chdir(tmp_path):
+        assert cli.main(["stream", "inspect", "--", "-x.zs"]) == 1
+        assert "-x.zs: " in capsys.readouterr().err
+        assert cli.main(["stream", "inspect", "--json", "--", "-y.zs"]) == 2
+        assert "there is no file -y.zs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["push", "--host", "file:///nowhere", "--dataset", "t/d", "--recipient", "age1\udcff"],
+        ["list", "--host", "s3://bucket/x", "--region", "r\udcff", "--endpoint", "http://127.0.0.1:1"],
+    ],
+)
+def test_what_is_not_utf8_is_named(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert "\\udcff" in err
+    assert "UTF-8" in err or "found" in err, err
+
+
+@pytest.mark.parametrize("words", [["stream", "--help"], ["push", "--help"], ["--help"]])
+def test_help_that_cannot_be_written_is_a_failure(words: list[str]) -> None:
+    command = [sys.executable, "-m", "zfs_push_backups.cli.main", *words]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == b"zfs-push-backups: stdout can't be written: No space left on device\n"

@@ -235,8 +235,10 @@ def test_a_bookmark_as_base_needs_no_hold(modern: Bench) -> None:
     taken(modern, NEW, Base(mark, is_bookmark=True))
     assert modern.changes() == [["hold", TAG, "t/d@b"]]
     modern.fake.answer("hold", TAG, "t/d@mark", err="cannot hold: dataset does not exist\n", code=1)
-    taken(modern, mark)
+    taken(modern, Base(mark, is_bookmark=False))
     assert modern.noted() == {NEW.guid}
+    with pytest.raises(ZfsError, match="does not exist"):
+        taken(modern, mark)
 
 
 def test_a_snapshot_made_again_while_it_is_held_is_let_go(listing: Bench) -> None:

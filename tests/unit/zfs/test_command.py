@@ -56,6 +56,11 @@ def test_messages_are_english_and_the_child_has_its_own_session(fake: FakeZfs) -
             "zfs allow",
         ),
         ("cannot open 'tank/x': dataset does not exist\n", "zfs.not_found", "zfs list"),
+        (
+            "Please make sure that the zfs-fuse daemon is running.\ninternal error: failed to initialize ZFS library\n",
+            "zfs.not_running",
+            "zfs-fuse",
+        ),
         ("The ZFS modules are not loaded.\n", "zfs.not_running", "modprobe"),
         ("cannot snapshot: out of space\n", "zfs.failed", ""),
         ("cannot open 'tank/what does not exist': I/O error\n", "zfs.failed", ""),
@@ -80,7 +85,7 @@ def test_failures_carry_the_command_its_words_and_a_hint(fake: FakeZfs, words: s
         (("send", "tank@s"), "send,hold,release"),
         (("release", "tag", "tank@s"), "release"),
         (("bookmark", "tank@s", "tank#b"), "bookmark"),
-        (("destroy", "tank#b"), "destroy,mount"),
+        (("destroy", "tank#b"), "destroy"),
         (("list", "tank"), "send,hold,release,bookmark,snapshot"),
     ],
 )

@@ -45,6 +45,7 @@ pub(crate) struct Marker {
 impl Draft {
     /// Says in the store who begins to write what.
     pub(crate) async fn announce(&self, request: &PushRequest) -> Result<(), EngineError> {
+        self.refuse_ended(request).await?;
         let (source, dataset) = (&request.backup.source, &request.backup.dataset);
         let mut intent = Intent::new(self.repository.id, source, dataset, self.id, self.id.created);
         intent.pid = Some(std::process::id());
@@ -53,6 +54,14 @@ impl Draft {
         match &request.run {
             Some(run) if run.sessions.len() > 1 => self.remove_strays(run).await,
             _ => Ok(()),
+        }
+    }
+
+    /// A run that keeps state may have been ended by another process that goes on with it, since it was looked at.
+    async fn refuse_ended(&self, request: &PushRequest) -> Result<(), EngineError> {
+        match &request.run {
+            Some(_) => self.marking().check_unmarked().await,
+            None => Ok(()),
         }
     }
 
@@ -88,6 +97,7 @@ impl Draft {
         summary: &StreamSummary,
         parts: Vec<Part>,
     ) -> Result<Marker, EngineError> {
+        self.refuse_ended(request).await?;
         let meta = self.put_meta(request, summary).await?;
         let manifest = describe::manifest(self, request, summary, meta, parts)?;
         let recover = format::recover_txt(&manifest);

@@ -20,7 +20,6 @@ pub(super) async fn list(
     source: Option<&str>,
     dataset: Option<&str>,
 ) -> Result<Value, EngineError> {
-    let repository = repository::read(store).await?;
     let prefix = manifest_prefix(source, dataset)?;
     let mut backups = Vec::new();
     for object in store.list(&prefix).await? {
@@ -32,6 +31,8 @@ pub(super) async fn list(
             Err(error) => tracing::warn!(key = object.key, %error, "not the name of a manifest, left alone"),
         }
     }
+    // Behind the listing: that of a disk which is not mounted any more is empty, and so is its repository.
+    let repository = repository::read(store).await?;
     Ok(json!({
         "repository": repository.map(|repository| json!({ "id": repository.id })),
         "backups": backups,
@@ -53,11 +54,17 @@ fn entry(stored: &str, key: &ManifestKey) -> Value {
     })
 }
 
-/// Reads manifests, several at once, in the order asked for.
+/// Reads manifests, several at once, in the order asked for: each is `{"manifest": ...}`, or `{"damage": {code, message}}`,
+/// as one that can't be read must not hide the others.
 pub(super) async fn manifests(store: &Arc<dyn ObjectStore>, keys: &[String]) -> Result<Value, EngineError> {
     let reads = keys.iter().map(|key| async move {
-        let (manifest, _) = read_manifest(store.as_ref(), key).await?;
-        Ok::<_, EngineError>(manifest)
+        match read_manifest(store.as_ref(), key).await {
+            Ok((manifest, _)) => Ok(json!({ "manifest": manifest })),
+            Err(error) if error.code.starts_with("format.") || error.code == "store.not_found" => {
+                Ok(json!({ "damage": { "code": error.code, "message": error.message } }))
+            }
+            Err(error) => Err(error),
+        }
     });
     let manifests: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
     Ok(json!({ "manifests": manifests }))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use format::{Manifest, Part, RepositoryId, parse_manifest_key};
+use format::{Intent, Manifest, Part, RepositoryId, parse_manifest_key};
 use serde_json::{Value, json};
 use store::{ObjectStore, PutOptions};
 
@@ -24,6 +24,7 @@ pub(super) async fn run(
     if manifest.keys()? != run.keys || manifest.repository != expected {
         return Err(EngineError::bad_request(format!("the manifest at {key} is not of this run")));
     }
+    repository::check_same(store.as_ref(), expected).await?;
     // What kept the manifest from being written may have cost parts as well, and none of them is looked at again.
     let parts: Vec<&Part> = manifest.parts.iter().collect();
     if let (_, Some(why)) = resume_look::unchanged(store, &parts, usize::MAX).await? {
@@ -31,6 +32,11 @@ pub(super) async fn run(
     }
     let store = store.as_ref();
     let hot = PutOptions { storage_class: request.storage_class.clone(), ..PutOptions::default() };
+    // Anew, as another machine's sweep goes by its age.
+    let mut intent =
+        Intent::new(expected, &request.run.source, &request.run.dataset, manifest.id, manifest.id.created);
+    intent.manifest = Some(key.clone());
+    store.put(&run.keys.intent_key(), intent.to_json()?.into(), &hot).await?;
     let marking = Marking { store, keys: &run.keys, attempts: &run.attempts, hot: &hot };
     marking.check_listing(&manifest).await?;
     repository::check_same(store, expected).await?;

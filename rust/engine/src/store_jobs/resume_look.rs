@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use format::Part;
+use format::{Part, RepositoryId};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use store::{ObjectInfo, ObjectStore};
 
-use super::run_keys::{Marked, RunKeys, marked};
+use super::run_keys::RunKeys;
 use crate::attempts::Writer;
 use crate::error::EngineError;
+use crate::marker::{Marked, marked};
+use crate::repository;
 use crate::request::{JournaledPart, RunLook};
 use crate::stored_checksum::{self, Unkept};
 
@@ -27,12 +29,15 @@ const READ_AGAIN_BYTES: u64 = 256 << 20;
 
 pub(super) async fn run(store: &Arc<dyn ObjectStore>, look: &RunLook) -> Result<Value, EngineError> {
     let run = RunKeys::new(&look.run)?;
+    let repository: RepositoryId = look.repository_id.parse()?;
     let manifest = match marked(store.as_ref(), &run.keys).await? {
         Marked::Absent => Value::Null,
         Marked::Tombstone(key) => json!({ "key": key, "tombstone": true }),
         Marked::Committed(key) => json!({ "key": key, "tombstone": false }),
     };
     let found = store.list(&run.keys.data_prefix()).await?;
+    // Behind the listings: a disk that is not mounted any more has an empty one, which proves nothing.
+    repository::check_same(store.as_ref(), repository).await?;
     let foreign: Vec<&String> = found
         .iter()
         .map(|object| &object.key)

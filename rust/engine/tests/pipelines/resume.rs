@@ -118,6 +118,42 @@ fn the_upload_limit_is_for_what_is_uploaded() {
 }
 
 #[test]
+fn what_another_process_committed_meanwhile_stays_as_it_is() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    let report = run.push(&room, 0, &bytes).unwrap();
+    let there = room.objects();
+    // A process that looked before that, and knows the first two parts.
+    run.sessions.push(SECOND_SESSION);
+    let error = run.push(&room, 2, &bytes).unwrap_err();
+    assert_eq!(error.code, "engine.listing");
+    assert!(error.message.contains("another process has committed this backup"), "{error}");
+    let unmarked = |objects: Vec<String>| -> Vec<String> {
+        objects.into_iter().filter(|key| !key.starts_with("runs/")).collect()
+    };
+    assert_eq!(unmarked(room.objects()), unmarked(there));
+    restored_is(&room, &report, &bytes);
+}
+
+#[test]
+fn the_look_of_a_store_that_is_away_or_another_one_decides_nothing() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
+    run.push_and_stop(&room, &bytes, 3);
+    let mut look = run.place();
+    look["repository_id"] = room.repository();
+    look["parts"] = run.parts().into();
+    let away = room.folder.path().join("away");
+    std::fs::rename(room.root(), &away).unwrap();
+    std::fs::create_dir(room.root()).unwrap();
+    let looked = || room.ask(&json!({ "resume_look": look })).map_err(|error| error.code);
+    assert_eq!(looked().unwrap_err(), "engine.repository_changed");
+    room.ask(&json!({ "create_repository": {} })).unwrap();
+    assert_eq!(looked().unwrap_err(), "engine.repository_changed");
+    std::fs::remove_dir_all(room.root()).unwrap();
+    std::fs::rename(&away, room.root()).unwrap();
+    assert_eq!(looked().unwrap()["stored"], run.gap_free());
+}
+
+#[test]
 fn another_stream_is_never_joined_to_stored_parts() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);
@@ -150,7 +186,7 @@ fn the_manifest_waits_for_the_journal() {
     let mut recommit = run.place();
     recommit["manifest_key"] = committing["manifest_key"].clone();
     recommit["manifest"] = committing["manifest"].clone();
-    recommit["repository_id"] = repository(&room);
+    recommit["repository_id"] = room.repository();
     let report = room.ask(&json!({ "recommit": recommit })).unwrap();
     restored_is(&room, &report, &bytes);
     let look = run.look(&room);
@@ -175,7 +211,7 @@ fn a_stop_before_the_manifest_keeps_what_can_be_committed_though_it_cannot_be_se
     let mut recommit = run.place();
     recommit["manifest_key"] = committing["manifest_key"].clone();
     recommit["manifest"] = committing["manifest"].clone();
-    recommit["repository_id"] = repository(&room);
+    recommit["repository_id"] = room.repository();
     let report = room.ask(&json!({ "recommit": recommit })).unwrap();
     restored_is(&room, &report, &bytes);
 }
@@ -205,7 +241,7 @@ fn what_is_not_whole_any_more_is_not_committed_later() {
         let mut recommit = run.place();
         recommit["manifest_key"] = key.into();
         recommit["manifest"] = committing["manifest"].clone();
-        recommit["repository_id"] = repository(&room);
+        recommit["repository_id"] = room.repository();
         assert_eq!(room.ask(&json!({ "recommit": recommit })).unwrap_err().code, "engine.listing");
         assert_eq!(room.ask(&json!({ "list": {} })).unwrap()["backups"], json!([]));
     }
@@ -234,13 +270,9 @@ fn parts_of_an_unknown_session_stop_the_commit_and_stay() {
     assert!(room.objects().contains(&tombstone), "whoever else goes on with it can't commit it any more");
 }
 
-fn repository(room: &Room) -> Value {
-    room.ask(&json!({ "list": {} })).unwrap()["repository"]["id"].clone()
-}
-
 fn sweep(room: &Room, run: &Kept, keep: &Value, dry_run: bool) -> Value {
     json!({ "sweep": {
-        "repository_id": repository(room), "source": "nas-1a2b3c4d", "keep": keep, "dry_run": dry_run,
+        "repository_id": room.repository(), "source": "nas-1a2b3c4d", "keep": keep, "dry_run": dry_run,
         "own": { run.id.clone(): { "sessions": run.sessions, "may_be_committed": false } },
         "grace_seconds": 86_400,
     }})
@@ -287,7 +319,7 @@ fn a_sweep_of_a_committed_run_takes_only_what_does_not_count() {
     let key = run.parts()[0]["key"].as_str().unwrap().to_owned();
     let late = key.replace("part-000000", "part-000007");
     std::fs::copy(room.root().join(&key), room.root().join(&late)).unwrap();
-    let intent = json!({ "format": 1, "requires": [], "repository": repository(&room), "source": "nas-1a2b3c4d",
+    let intent = json!({ "format": 1, "requires": [], "repository": room.repository(), "source": "nas-1a2b3c4d",
         "dataset": "tank/data", "id": run.id, "started": "2026-01-01T00:00:00Z", "pid": null, "host": null });
     std::fs::create_dir_all(room.root().join("runs/nas-1a2b3c4d")).unwrap();
     std::fs::write(room.root().join(format!("runs/nas-1a2b3c4d/{}.json", run.id)), intent.to_string())
@@ -329,7 +361,23 @@ fn a_run_that_may_be_committed_gets_a_tombstone_before_it_goes() {
     run.sessions.push(SECOND_SESSION);
     assert_eq!(run.look(&room)["manifest"], json!({ "key": manifest_key, "tombstone": true }));
     let error = run.push(&room, 0, &bytes).unwrap_err();
-    assert_eq!(error.code, "engine.listing", "a late commit meets the tombstone: {error}");
+    assert_eq!(error.code, "engine.foreign_parts", "{error}");
+    assert!(error.message.contains("given up and swept"), "{error}");
+}
+
+#[test]
+fn a_late_commit_meets_the_tombstone() {
+    let (room, bytes, mut run) = (Room::new(), incompressible(2 << 20), Kept::new());
+    run.push(&room, 0, &bytes).unwrap();
+    let committing = run.of_kind("committing").next().unwrap().clone();
+    let manifest_key = room.root().join(committing["manifest_key"].as_str().unwrap());
+    std::fs::write(&manifest_key, b"{\"tombstone\":true}\n").unwrap();
+    let mut recommit = run.place();
+    recommit["manifest_key"] = committing["manifest_key"].clone();
+    recommit["manifest"] = committing["manifest"].clone();
+    recommit["repository_id"] = room.repository();
+    assert_eq!(room.ask(&json!({ "recommit": recommit })).unwrap_err().code, "engine.listing");
+    assert_eq!(std::fs::read(&manifest_key).unwrap(), b"{\"tombstone\":true}\n");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn records_of(room: &Room, report: &Value) -> Value {
 
 fn made(room: &Room, report: &Value) -> Value {
     let manifests = room.ask(&json!({ "manifests": { "keys": [report["manifest_key"]] } })).unwrap();
-    manifests["manifests"][0]["send"]["made"].clone()
+    manifests["manifests"][0]["manifest"]["send"]["made"].clone()
 }
 
 #[test]

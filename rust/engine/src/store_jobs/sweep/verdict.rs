@@ -9,9 +9,9 @@ use store::{ObjectStore, PutOptions};
 use super::Leftover;
 use crate::attempts::{Attempts, Writer};
 use crate::error::EngineError;
+use crate::marker::{Marked, marked};
 use crate::request::{OwnRun, SweepRequest};
 use crate::store_jobs::probe;
-use crate::store_jobs::run_keys::{Marked, marked};
 
 /// What may become of a leftover.
 pub(super) enum Verdict {

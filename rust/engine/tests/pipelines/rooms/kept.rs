@@ -63,6 +63,7 @@ impl Kept {
 
     pub(crate) fn look(&self, room: &Room) -> Value {
         let mut look = self.place();
+        look["repository_id"] = room.repository();
         look["parts"] = self.parts().into();
         room.ask(&json!({ "resume_look": look })).unwrap()
     }

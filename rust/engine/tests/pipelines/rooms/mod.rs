@@ -82,6 +82,10 @@ impl Room {
     }
 
     /// Keys of all objects, sorted.
+    pub(crate) fn repository(&self) -> Value {
+        self.ask(&json!({ "list": {} })).unwrap()["repository"]["id"].clone()
+    }
+
     pub(crate) fn objects(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.root(), &self.root(), &mut found);
