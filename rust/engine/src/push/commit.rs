@@ -1,6 +1,7 @@
 //! From the first intent to the commit marker, in the order that makes `list` unable to lie.
 //!
-//! intent -> parts -> meta.age, RECOVER.txt -> exact listing -> same repository -> manifest -> intent gone.
+//! no marker yet -> intent -> parts -> still no marker -> meta.age, RECOVER.txt -> exact listing -> same repository -> manifest
+//! -> intent gone.
 //! Before the manifest nothing counts; whatever fails before it is kept for the next run, or removed.
 
 use std::collections::HashSet;
