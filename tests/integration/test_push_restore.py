@@ -298,3 +298,21 @@ def test_check_is_well_and_says_when_backups_are_old(bench: Workbench, chain: Da
 
 def test_the_source_is_the_configured_one(bench: Workbench, chain: Dataset) -> None:
     assert {row["source"] for row in bench.listed()} == {SOURCE}
+
+
+def test_what_would_stand_on_a_manifest_that_cannot_be_read_is_a_new_full(
+    bench: Workbench, dataset: DatasetFactory
+) -> None:
+    one = dataset("unreadable")
+    one.snapshot("s1")
+    bench.configure([bench.task(one.name)])
+    assert bench.run("--host", "backup1").code == 0
+    (manifest,) = (bench.store / "manifests").rglob("*.json")
+    manifest.write_text("")
+    done = bench.run("--host", "backup1", "--json")
+    assert [(one["level"], one["snapshot"]) for one in done.results()] == [(0, "s1")], done.err
+    assert "the backup that this would stand on is lost: " in done.err
+    one.snapshot("s2")
+    done = bench.run("--host", "backup1", "--json")
+    assert [(one["level"], one["snapshot"]) for one in done.results()] == [(1, "s2")], done.err
+    assert "is lost" not in done.err

@@ -39,8 +39,9 @@ class Pins:
 class Wish:
     """What is wanted: `level` None is `auto`; `now` carries its time zone; `pins` are those of this run.
 
-    `chain_pins` are those in the manifest of `History.tip`, None only without one. `command` is what the operator types
-    up to `--level`; `other_sources` are the names under which this dataset lies in the store besides this source's.
+    `chain_pins` are those in the manifest of `History.tip`, None only without one, or where `chain_damage` says why it
+    can't be read. `command` is what the operator types up to `--level`; `other_sources` are the names under which this
+    dataset lies in the store besides this source's.
     """
 
     level: int | None
@@ -51,6 +52,7 @@ class Wish:
     max_chain: int | None = None
     command: str = "zfs-push-backups"
     other_sources: tuple[str, ...] = ()
+    chain_damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ def _on(flag: bool) -> str:
 def _changes(history: History, wish: Wish) -> tuple[str, ...]:
     if history.tip is None:
         return ()
+    if wish.chain_damage is not None:
+        return (f"the backup that this would stand on is lost: {wish.chain_damage}",)
     if wish.chain_pins is None:
         raise InternalError(f"the manifest of {history.tip.id} was not read before planning")
     return pin_changes(wish.chain_pins, wish.pins)

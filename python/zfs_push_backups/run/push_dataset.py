@@ -131,12 +131,14 @@ class Attempt:
     def wish(self, history: History, flags: tuple[str, ...], *, raw: bool) -> Wish:
         """What is wanted, with what is pinned for the chain that exists."""
         work = self.work
-        tip = history.tip
+        tip, store = history.tip, work.destination.store
+        manifest = None if tip is None else dict(store.readable_manifests([tip])).get(tip)
         return Wish(
             level=work.options.level,
             now=work.session.now(),
             pins=Pins(raw=raw, large_blocks="-L" in flags, recipients=frozenset(work.destination.recipients)),
-            chain_pins=None if tip is None else pins_of(work.destination.store.manifest(tip)),
+            chain_pins=None if manifest is None else pins_of(manifest),
+            chain_damage=None if tip is None else store.damage(tip),
             full_every=work.task.full_every,
             max_chain=work.task.max_chain,
             command=work.retry_command(self.dataset),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 
-_CHOOSE_ANOTHER = "choose another backup with --snapshot or --backup: `list --long` shows which are whole"
+_CHOOSE_ANOTHER = "restore another one (`list --long` shows which are whole), and push a new full with --level 0"
 
 
 class StoreView:

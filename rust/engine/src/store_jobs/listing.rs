@@ -54,13 +54,18 @@ fn entry(stored: &str, key: &ManifestKey) -> Value {
     })
 }
 
+/// Whether a manifest can't be read by any version of this program.
+fn is_damage(error: &EngineError) -> bool {
+    error.code.starts_with("format.") && !matches!(error.code.as_ref(), "format.too_new" | "format.requires")
+}
+
 /// Reads manifests, several at once, in the order asked for: each is `{"manifest": ...}`, or `{"damage": {code, message}}`,
 /// as one that can't be read must not hide the others.
 pub(super) async fn manifests(store: &Arc<dyn ObjectStore>, keys: &[String]) -> Result<Value, EngineError> {
     let reads = keys.iter().map(|key| async move {
         match read_manifest(store.as_ref(), key).await {
             Ok((manifest, _)) => Ok(json!({ "manifest": manifest })),
-            Err(error) if error.code.starts_with("format.") || error.code == "store.not_found" => {
+            Err(error) if is_damage(&error) => {
                 Ok(json!({ "damage": { "code": error.code, "message": error.message } }))
             }
             Err(error) => Err(error),
