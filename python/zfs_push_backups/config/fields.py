@@ -50,14 +50,19 @@ _TIME_CODES: Final = re.compile(r"%[YmdHMSj]")
 def show(value: object) -> str:
     """A value as errors show it: its kind, shortened, and hidden where it may be a secret."""
     if isinstance(value, str):
-        if _SECRET.search(value):
-            return "what looks like a secret"
+        if unless_secret(value) != value:
+            return unless_secret(value)
         return repr(value) if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]!r}..."
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return f"the number {str(value)[:_SHOWN_CHARACTERS]}"
     return "nothing" if value is None else "a mapping" if isinstance(value, dict) else "a list"
+
+
+def unless_secret(text: str) -> str:
+    """The text, unless somebody may have written a secret in its place."""
+    return "what looks like a secret" if _SECRET.search(text) else text
 
 
 def looks_like_machine(name: str) -> bool:

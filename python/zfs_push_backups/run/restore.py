@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.config.choice import choose_tasks
-from zfs_push_backups.config.fields import show
+from zfs_push_backups.config.fields import unless_secret
 from zfs_push_backups.errors import AccessDenied, ConfigurationError, StoreDamaged, UsageError
 from zfs_push_backups.plan.chain import (
     Facts,
@@ -128,7 +128,7 @@ def readable_identities(options: RestoreOptions, config: Config) -> tuple[str, .
             mode = Path(file).stat().st_mode
         except (FileNotFoundError, NotADirectoryError, ValueError):
             raise ConfigurationError(
-                f"identity file {show(file)}: there is no such file", hint="correct --identity"
+                f"identity file {unless_secret(file)}: there is no such file", hint="correct --identity"
             ) from None
         except OSError as error:
             raise AccessDenied(f"identity file {file}: {error.strerror}", hint="run as its owner") from error
