@@ -135,6 +135,26 @@ fn what_another_process_committed_meanwhile_stays_as_it_is() {
 }
 
 #[test]
+fn of_two_that_go_on_with_one_run_the_later_writes_over_nothing() {
+    let (room, bytes, mut late) = (Room::new(), incompressible(6 << 20), Kept::new());
+    let push = engine::start_push(late.request(&room, 0), Vec::new(), file_of(room.folder.path(), &bytes));
+    late.await_parts(&push, 5);
+    let mut quick =
+        Kept { id: late.id.clone(), sessions: late.sessions.clone(), entries: late.entries.clone() };
+    let stored = quick.go_on(SECOND_SESSION);
+    let report = quick.push(&room, stored, &bytes).unwrap();
+    let there = room.objects();
+    push.source.send(SourceExit::Success);
+    let error = late.finish(&push, true).unwrap_err();
+    assert_eq!(error.code, "engine.listing");
+    assert!(error.message.contains("another process has committed this backup"), "{error}");
+    assert_eq!(room.objects(), there);
+    restored_is(&room, &report, &bytes);
+    let meta = json!({ "key": report["manifest_key"], "identity_files": [room.identity()] });
+    room.ask(&json!({ "meta": meta })).unwrap();
+}
+
+#[test]
 fn the_look_of_a_store_that_is_away_or_another_one_decides_nothing() {
     let (room, bytes, mut run) = (Room::new(), incompressible(6 << 20), Kept::new());
     run.push_and_stop(&room, &bytes, 3);

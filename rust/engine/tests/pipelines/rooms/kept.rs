@@ -141,6 +141,13 @@ impl Kept {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let push = engine::start_push(request, Vec::new(), OwnedFd::from(reader));
         writer.write_all(bytes).unwrap();
+        self.await_parts(&push, parts);
+        push.job.cancel("the test stops it");
+        assert!(self.finish(&push, true).unwrap_err().is_cancelled());
+    }
+
+    /// Waits until `parts` parts of the run are journaled.
+    pub(crate) fn await_parts(&mut self, push: &PushHandle, parts: usize) {
         let mut drained = 0;
         while self.gap_free() < parts {
             let _ = push.job.wait_timeout(Duration::from_millis(50));
@@ -149,8 +156,6 @@ impl Kept {
             self.entries.extend(entries);
             push.job.journal_written(drained);
         }
-        push.job.cancel("the test stops it");
-        assert!(self.finish(&push, true).unwrap_err().is_cancelled());
     }
 }
 
