@@ -113,6 +113,7 @@ def test_without_the_right_to_take_a_snapshot_none_is_made(as_user: AsUser) -> N
     assert as_user.rig.manifests("folder") == {}
 
 
+@whole
 def test_what_the_user_cannot_bookmark_is_held(as_user: AsUser) -> None:
     dataset = as_user.dataset
     as_user.allow_all_but("bookmark")
@@ -126,6 +127,7 @@ def test_what_the_user_cannot_bookmark_is_held(as_user: AsUser) -> None:
     assert (result["level"], result["base"]) == (1, "@one")
 
 
+@whole
 def test_what_the_user_cannot_release_is_said_and_released_once_he_can(as_user: AsUser) -> None:
     one = f"{as_user.dataset.name}@one"
     as_user.allow_all_but("release")
