@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,26 @@ def test_a_forgotten_run_is_swept_freed_and_begun_anew(
     push(bench)
     (entry,) = committed_whole(bench, src, tmp_path)
     assert entry["id"] != run.id
+
+
+@pytest.mark.parametrize("which", [min, max])
+def test_runs_of_two_stores_that_lay_at_one_place_are_forgotten_together(
+    bench: Workbench, src: Dataset, which: Callable[[list[str]], str]
+) -> None:
+    stores: dict[str, Path] = {}
+    for name in ("one", "other"):
+        with under_way(bench):
+            pass
+        found = {run.repository for run in open_runs(bench)} - stores.keys()
+        stores[found.pop()] = bench.store.rename(bench.folder / name)
+        bench.store.mkdir()
+    bench.store.rmdir()
+    stores[which([*stores])].rename(bench.store)
+    done = bench.run("forget-run", "--host", "backup1", "--task", "prod")
+    assert done.code == 0, done.err
+    assert done.err.count("forgot ") == 2
+    assert open_runs(bench) == ()
+    assert bench.objects() == []
 
 
 def test_forgetting_needs_a_run_that_is_there_and_not_committed(bench: Workbench, src: Dataset) -> None:

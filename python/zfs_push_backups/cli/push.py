@@ -5,12 +5,12 @@ from __future__ import annotations
 from zfs_push_backups.cli.parser import add_host, add_wait
 from zfs_push_backups.errors import UsageError
 
-# Digits: no chain is longer.
-LONGEST_LEVEL = 9
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+
+# Digits: no chain is longer.
+LONGEST_LEVEL = 9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -106,7 +106,7 @@ class Ledger:
 
     def look(self, run: SavedRun) -> Look:
         """What the store holds of a run."""
-        operation = {**_place(run), "repository_id": self.repository, "parts": list(run.parts)}
+        operation = {**_place(run), "repository_id": run.repository, "parts": list(run.parts)}
         try:
             report = self.store.call({"resume_look": operation})
         except ConfigurationError as error:

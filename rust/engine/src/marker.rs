@@ -30,13 +30,13 @@ impl Marking<'_> {
     pub(crate) async fn check_unmarked(&self) -> Result<(), EngineError> {
         let (code, key, what) = match marked(self.store, self.keys).await? {
             Marked::Absent => return Ok(()),
-            Marked::Committed(key) => ("engine.listing", key, "committed"),
-            Marked::Tombstone(key) => ("engine.foreign_parts", key, "given up and swept"),
+            Marked::Committed(key) => {
+                ("engine.listing", key, "committed it meanwhile, so nothing is changed; run again")
+            }
+            Marked::Tombstone(key) => ("engine.foreign_parts", key, "given it up and swept it meanwhile"),
         };
-        let text = format!(
-            "another process has {what} this backup meanwhile ({key}); nothing is changed, run again"
-        );
-        Err(EngineError::new(code, text).with("key", key))
+        Err(EngineError::new(code, format!("another process that knows this run has {what} ({key})"))
+            .with("key", key))
     }
 
     /// The backup's folder must hold exactly what the manifest counts.

@@ -81,11 +81,12 @@ impl Room {
         wait(&engine::start_store(request))
     }
 
-    /// Keys of all objects, sorted.
+    /// The repository's id.
     pub(crate) fn repository(&self) -> Value {
         self.ask(&json!({ "list": {} })).unwrap()["repository"]["id"].clone()
     }
 
+    /// Keys of all objects, sorted.
     pub(crate) fn objects(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.root(), &self.root(), &mut found);
