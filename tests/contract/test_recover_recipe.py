@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.damage import flipped
 from harness.foreign import AgeIdentity, ForeignTools
 from harness.pool import Pool, zfs
 from harness.processes import CommandFailed
@@ -146,11 +147,6 @@ def test_recover_txt_can_be_made_from_the_manifest(scene: Scene, tmp_path: Path)
     copy.write_bytes(scene.place.content()[manifest])
     keys = scene.recipe.run("list of parts", MANIFEST_FILE=copy).done()
     assert keys.splitlines() == scene.parts(0)
-
-
-def flipped(body: bytes) -> bytes:
-    middle = len(body) // 2
-    return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
 
 
 def flip(scene: Scene, number: int) -> str:

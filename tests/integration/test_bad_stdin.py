@@ -10,15 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.damage import flipped
 from harness.foreign import AgeIdentity
 from harness.program import COMMAND, FURNITURE, SECONDS, STREAMS, Ended, Place, folder_place, server_place
 from harness.s3 import S3Server
 
 FULL = (STREAMS / "d-full.zs").read_bytes()
-
-
-def flipped(data: bytes, position: int) -> bytes:
-    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
 
 
 def recorded(name: str) -> bytes:

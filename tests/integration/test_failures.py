@@ -1,24 +1,25 @@
+"""Bad input, and machines that lack something: one line, the right exit code, and nothing is stored."""
+
 from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness.damage import flipped
 from harness.pool import Dataset, DatasetFactory, Pool, zfs
+from harness.program import STREAMS
+from integration.fake_source import fake_source
 from integration.workbench import Workbench
 from unit.fake_zfs import FakeZfs
 from zfs_push_backups import engine
 from zfs_push_backups.config.models import Config
 from zfs_push_backups.errors import ConfigurationError
 from zfs_push_backups.run.session import own_source
-
-STREAMS = Path(__file__).parents[1] / "fixtures" / "streams"
 
 
 def expect(bench: Workbench, words: list[object], code: int, message: str, hint: str = "", **how: object) -> None:
@@ -130,24 +131,6 @@ def test_no_zfs_command(bench: Workbench, tmp_path: Path) -> None:
     assert bench.objects() == []
 
 
-def fake_source(folder: Path) -> FakeZfs:
-    """A machine with one dataset of one snapshot, as zfs would tell it."""
-    fake = FakeZfs(folder / "bin")
-    fake.answer("-?", out="\tsend [-nP] <snapshot>\n")
-    fake.answer("list", out="t/d\n")
-    fake.answer("list", "-H", "-o", "name", "-t", "snapshot", out="t/d@s\n")
-    fake.answer("get", "-Hp", "all", out="t/d\ttype\tfilesystem\t-\nt/d\tused\t5\t-\n")
-    fake.answer("get", "-Hp", "guid", out="t/d\tguid\t77\t-\n")
-    guid = int(engine.parse_begin((STREAMS / "d-full.zs").read_bytes()[:312])["to_guid"])
-    rows = f"t/d@s\tguid\t{guid}\t-\nt/d@s\tcreatetxg\t5\t-\nt/d@s\tcreation\t{int(time.time())}\t-\n"
-    fake.answer("get", "-Hp", "guid,createtxg,creation", out=rows)
-    fake.answer("get", "-Hp", "-r", "-d", "1", out=f"t/d\tguid\t77\t-\n{rows}t/d@s\tuserrefs\t0\t-\n")
-    fake.answer("hold")
-    fake.answer("release")
-    fake.answer("send", "-nP", out="size\t1000\n")
-    return fake
-
-
 def test_an_encrypted_dataset_without_raw(bench: Workbench, tmp_path: Path) -> None:
     fake = fake_source(tmp_path)
     fake.answer("get", "-Hp", "all", "t/d", out="t/d\ttype\tfilesystem\t-\nt/d\tencryption\taes-256-gcm\t-\n")
@@ -197,11 +180,6 @@ def test_a_send_that_fails_commits_nothing(
     assert bench.listed() == []
 
 
-def flipped(data: bytes) -> bytes:
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-
-
 @pytest.mark.parametrize(
     ("name", "change", "code", "message"),
     [
@@ -227,123 +205,6 @@ def test_what_standard_input_may_not_be(
     assert bench.listed() == []
 
 
-@pytest.fixture
-def stored(bench: Workbench) -> Workbench:
-    """A host with one backup of `tank/x` by the bench's own source."""
-    assert bench.run("--stdin", "tank/x@s", stdin=(STREAMS / "d-full.zs").read_bytes()).code == 0
-    return bench
-
-
-def restore(bench: Workbench, *words: object) -> tuple[int, str]:
-    done = bench.run("restore", "--identity", bench.key, "--output", bench.folder / "out", *words)
-    assert done.code != 0
-    assert not (bench.folder / "out").exists()
-    done.error_line()
-    return done.code, done.err
-
-
-def test_two_sources_in_one_prefix_are_never_guessed_between(stored: Workbench) -> None:
-    stored.configure([], source="another")
-    stream = (STREAMS / "d-full.zs").read_bytes()
-    assert stored.run("--stdin", "tank/x@s", stdin=stream).code == 0
-    stored.configure([], source="third")
-    code, err = restore(stored, "--dataset", "tank/x")
-    assert code == 2
-    assert "--source another or --source bench-machine" in err
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "message"),
-    [
-        (["--dataset", "tank/y"], 2, "did you mean 'tank/x'"),
-        (["--dataset", "tank/x", "--source", "bench-machin"], 2, "bench-machine"),
-        (["--dataset", "tank/x", "--snapshot", "z"], 2, "no backup holds"),
-        (["--dataset", "tank/x", "--at", "2001-01-01"], 2, "as old as"),
-        (["--dataset", "tank/x", "--at", "yesterday"], 2, "isn't a time"),
-        (["--backup", "20261121T000000Z"], 2, "no backup has the id"),
-        (["--group", "feed"], 2, "a tree can't go into one file"),
-    ],
-)
-def test_restores_of_what_is_not_there(stored: Workbench, words: list[str], code: int, message: str) -> None:
-    found, err = restore(stored, *words)
-    assert found == code
-    assert message in err
-
-
-def test_keys_that_do_not_open(stored: Workbench) -> None:
-    secret, _ = engine.generate_identity()
-    stored.key.write_text(secret + "\n")
-    code, err = restore(stored, "--dataset", "tank/x")
-    assert code == 1
-    assert "identit" in err
-    stored.key.unlink()
-    code, err = restore(stored, "--dataset", "tank/x")
-    assert code == 2
-    assert "no such file" in err
-    stored.key.write_text("nonsense\n")
-    assert restore(stored, "--dataset", "tank/x")[0] in (1, 2)
-
-
-def part(bench: Workbench) -> Path:
-    return next(path for path in bench.store.rglob("part-*"))
-
-
-@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped"])
-def test_a_damaged_part_is_named(stored: Workbench, damage: str) -> None:
-    one = part(stored)
-    if damage == "missing":
-        one.unlink()
-    else:
-        data = one.read_bytes()
-        one.write_bytes(data[:-1] if damage == "truncated" else flipped(data))
-    code, err = restore(stored, "--dataset", "tank/x")
-    assert code == 1
-    assert one.name in err
-
-
-@pytest.mark.pool
-def test_a_damaged_part_leaves_no_dataset(bench: Workbench, dataset: DatasetFactory, zfs_pool: Pool) -> None:
-    one = dataset("hurt")
-    (one.path / "random").write_bytes(os.urandom(4 << 20))
-    one.snapshot("s")
-    assert bench.run("--dataset", one.name).code == 0
-    file = part(bench)
-    file.write_bytes(flipped(file.read_bytes()))
-    target = zfs_pool.unused_name("hurt")
-    done = bench.run("restore", "--dataset", one.name, "--identity", bench.key, "--to", target)
-    assert done.code == 1
-    assert file.name in done.error_line()
-    assert "now there: nothing" in done.err
-    assert target not in zfs("list", "-H", "-o", "name")
-
-
-@pytest.mark.pool
-def test_an_error_in_the_middle_of_a_chain_says_what_exists(
-    bench: Workbench, dataset: DatasetFactory, zfs_pool: Pool
-) -> None:
-    one = dataset("half")
-    for label in ("one", "two"):
-        (one.path / label).write_bytes(os.urandom(1 << 20))
-        one.snapshot(label)
-        assert bench.run("--dataset", one.name).code == 0
-    second = next(row for row in bench.listed() if row["level"] == 1)
-    file = next(path for path in bench.store.rglob("part-*") if second["id"] in str(path))
-    file.write_bytes(flipped(file.read_bytes()))
-    target = zfs_pool.unused_name("half")
-    done = bench.run("restore", "--dataset", one.name, "--identity", bench.key, "--to", target)
-    assert done.code == 1
-    assert f"{target} is complete up to @one" in done.err
-    assert zfs("list", "-H", "-o", "name", "-t", "snapshot", "-r", target).split() == [f"{target}@one"]
-
-
-@pytest.mark.pool
-def test_the_parent_of_a_restore_must_exist(stored: Workbench, zfs_pool: Pool) -> None:
-    words = ("restore", "--dataset", "tank/x", "--identity", stored.key, "--to", f"{zfs_pool.name}/no/where")
-    done = stored.run(*words)
-    assert done.code == 2
-    assert "the parent" in done.error_line()
-
-
 def test_a_source_name_needs_a_machine_id_or_a_configured_one(tmp_path: Path) -> None:
     machine = tmp_path / "machine-id"
     with pytest.raises(ConfigurationError, match="machine id"):
@@ -352,76 +213,6 @@ def test_a_source_name_needs_a_machine_id_or_a_configured_one(tmp_path: Path) ->
     assert own_source(None, Config(), (tmp_path / "absent", machine)).endswith("-1a2b3c4d")
     assert own_source(None, Config(source="nas"), (machine,)) == "nas"
     assert own_source("said", Config(source="nas"), (machine,)) == "said"
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_a_push_in_order(bench: Workbench, tmp_path: Path, number: signal.Signals) -> None:
-    fake = fake_source(tmp_path)
-    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)
-    process = bench.start("--dataset", "t/d", "--json", path=fake.path())
-    assert process.stdout is not None
-    for line in process.stdout:
-        if b'"progress"' in line:
-            break
-    started = time.monotonic()
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, err
-    assert time.monotonic() - started < 5
-    assert b"Traceback" not in err
-    assert f"stopped by {signal.Signals(number).name}".encode() in err
-    assert bench.listed() == []
-    left = subprocess.run(["pgrep", "-f", str(fake.program)], check=False, capture_output=True, timeout=30)
-    assert left.stdout == b""
-
-
-def test_a_sender_that_says_nothing_for_too_long_is_dead(bench: Workbench, tmp_path: Path) -> None:
-    bench.configure([], source_stall_timeout="1s")
-    fake = fake_source(tmp_path)
-    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)
-    done = bench.run("--dataset", "t/d", path=fake.path())
-    assert done.code == 1, done.err
-    assert "silent for 1 s" in done.error_line()
-    assert bench.listed() == []
-    left = subprocess.run(["pgrep", "-f", str(fake.program)], check=False, capture_output=True, timeout=30)
-    assert left.stdout == b""
-
-
-def test_a_sender_on_standard_input_that_never_begins_is_dead(bench: Workbench) -> None:
-    bench.configure([], source_stall_timeout="1s")
-    reading, writing = os.pipe()
-    try:
-        words = bench.command("push", "--stdin", "tank/d@a")
-        done = subprocess.run(
-            words, check=False, capture_output=True, text=True, timeout=60, stdin=reading, env=bench.environment()
-        )
-    finally:
-        os.close(reading)
-        os.close(writing)
-    assert done.returncode == 1, done.stderr
-    assert "standard input has been silent for 1 s" in done.stderr
-    assert bench.objects() == []
-
-
-def test_work_that_ends_since_nobody_takes_its_events_says_so(bench: Workbench) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with (STREAMS / "d-full.zs").open("rb") as stream:
-        words = bench.command("push", "--stdin", "tank/d@a", "--json")
-        process = subprocess.Popen(words, stdin=stream, stdout=writing, stderr=subprocess.PIPE, env=bench.environment())
-        _, err = process.communicate(timeout=60)
-    os.close(writing)
-    assert process.returncode == 1
-    assert b"zfs-push-backups: stdout can't be written: Broken pipe" in err
-    assert bench.listed() == []
-
-
-def test_an_identity_pasted_in_place_of_its_file_is_not_shown(bench: Workbench) -> None:
-    secret = bench.key.read_text().strip()
-    words = ("restore", "--dataset", "t/d", "--identity", secret, "--output", bench.folder / "out")
-    done = bench.run(*words)
-    assert "there is no such file" in done.error_line()
-    assert secret not in done.out + done.err
 
 
 def test_check_looks_at_a_further_recipient_beside_the_configured_ones(bench: Workbench) -> None:
@@ -439,22 +230,6 @@ def test_limits_of_a_stop_from_the_environment_hold_for_every_command(
     done = bench.run("stream", "inspect", str(STREAMS / "d-full.zs"), configured=False)
     assert done.code == 2
     assert "SHUTDOWN_DB_TIMEOUT: found 'soon'" in done.error_line()
-
-
-def test_what_a_before_hook_froze_is_thawed_after_a_stop(bench: Workbench, tmp_path: Path) -> None:
-    fake, told = fake_source(tmp_path), tmp_path / "told"
-    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)
-    hooks = {"before": [["/bin/true"]], "after": [["/bin/sh", "-c", f"echo $ZPB_STATUS >> {told}"]]}
-    bench.configure([bench.task("t/d", hooks=hooks)])
-    process = bench.start("--json", path=fake.path())
-    assert process.stdout is not None
-    for line in process.stdout:
-        if b'"progress"' in line:
-            break
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, err
-    assert told.read_text() == "failed\n"
 
 
 @pytest.mark.pool

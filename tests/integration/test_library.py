@@ -11,12 +11,11 @@ import pytest
 
 import zfs_push_backups
 from harness.pool import DatasetFactory, Pool
+from integration.fake_source import hanging_source
 from integration.workbench import Workbench
-from unit.fake_zfs import FakeZfs
 from zfs_push_backups.errors import ZfsError
 
 ROOT = Path(__file__).parents[2]
-STREAMS = ROOT / "tests" / "fixtures" / "streams"
 
 
 @pytest.mark.pool
@@ -55,15 +54,6 @@ def test_the_awaitable_forms(bench: Workbench, dataset: DatasetFactory, zfs_pool
         await zfs_push_backups.restore_async(config=config, dataset=one.name, to=target, identities=(str(bench.key),))
 
     asyncio.run(story())
-
-
-def hanging_source(folder: Path) -> FakeZfs:
-    """A machine whose `zfs send` stops in the middle of its stream."""
-    from integration.test_failures import fake_source  # noqa: PLC0415
-
-    fake = fake_source(folder)
-    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)
-    return fake
 
 
 def test_cancelling_the_awaiting_task_drains_and_raises(

@@ -13,17 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from integration.test_failures import STREAMS, fake_source
+from harness.program import STREAMS
+from integration.fake_source import fake_source, hanging_source
 from integration.workbench import Workbench
 from unit.fake_zfs import FakeZfs
 from zfs_push_backups.run.locks import host_lock_name
-
-
-def silent_sender(folder: Path) -> FakeZfs:
-    """A machine whose `zfs send` stops in the middle of its stream and hangs."""
-    fake = fake_source(folder)
-    fake.answer("send", "t/d@s", file=str(STREAMS / "d-full.zs"), limit=50_000, hang=True)
-    return fake
 
 
 def send_whole(fake: FakeZfs) -> None:
@@ -50,7 +44,7 @@ def stopped(process: subprocess.Popen[bytes], number: signal.Signals = signal.SI
 
 
 def test_a_second_push_ends_with_4_and_says_who_holds_the_host(bench: Workbench, tmp_path: Path) -> None:
-    fake = silent_sender(tmp_path)
+    fake = hanging_source(tmp_path)
     with pushing(bench, fake, "--host", "backup1") as process:
         done = bench.run("--dataset", "t/d", "--host", "backup1", path=fake.path())
         assert done.code == 4
@@ -70,7 +64,7 @@ def test_a_second_push_ends_with_4_and_says_who_holds_the_host(bench: Workbench,
 
 
 def test_another_name_of_the_same_repository_is_locked_as_well(bench: Workbench, tmp_path: Path) -> None:
-    fake = silent_sender(tmp_path)
+    fake = hanging_source(tmp_path)
     with pushing(bench, fake, "--host", "backup1") as process:
         alias = bench.folder / "alias"
         alias.symlink_to(bench.store)
@@ -81,7 +75,7 @@ def test_another_name_of_the_same_repository_is_locked_as_well(bench: Workbench,
 
 
 def test_a_killed_push_blocks_nobody(bench: Workbench, tmp_path: Path) -> None:
-    fake = silent_sender(tmp_path)
+    fake = hanging_source(tmp_path)
     with pushing(bench, fake) as process:
         process.kill()
         process.wait(60)
@@ -97,7 +91,7 @@ def test_a_killed_push_blocks_nobody(bench: Workbench, tmp_path: Path) -> None:
 
 
 def test_waiting_for_the_lock_ends_with_it_and_obeys_signals(bench: Workbench, tmp_path: Path) -> None:
-    fake = silent_sender(tmp_path)
+    fake = hanging_source(tmp_path)
     with pushing(bench, fake) as first:
         waiting = [bench.start("--dataset", "t/d", "--wait", "5m", path=fake.path()) for _ in range(2)]
         for process in waiting:
@@ -114,7 +108,7 @@ def test_waiting_for_the_lock_ends_with_it_and_obeys_signals(bench: Workbench, t
 
 
 def test_a_stop_is_summed_up_in_one_line(bench: Workbench, tmp_path: Path) -> None:
-    fake = silent_sender(tmp_path)
+    fake = hanging_source(tmp_path)
     with pushing(bench, fake, "--log-format", "text") as process:
         err = stopped(process, signal.SIGHUP)
     lines = [line for line in err.splitlines() if "stopped by SIGHUP in" in line]
@@ -159,7 +153,7 @@ def test_a_missing_lock_folder_and_a_link_in_it_are_one_clear_line(bench: Workbe
 
 
 def test_no_core_of_a_running_command(bench: Workbench, tmp_path: Path) -> None:
-    fake = silent_sender(tmp_path)
+    fake = hanging_source(tmp_path)
     with pushing(bench, fake) as process:
         limits = Path(f"/proc/{process.pid}/limits").read_text()
         assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE), limits
@@ -180,7 +174,7 @@ def test_the_commands_process_cannot_be_dumped_at_all() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the default folder is root's")
 def test_without_lock_dir_root_locks_in_var_run(bench: Workbench, tmp_path: Path) -> None:
-    fake, name = silent_sender(tmp_path), f"test-{os.getpid()}@remote"
+    fake, name = hanging_source(tmp_path), f"test-{os.getpid()}@remote"
     content = json.loads(bench.config.read_text())
     del content["lock_dir"]
     content["hosts"] = {name: {"url": bench.url}}

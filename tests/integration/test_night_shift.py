@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.pool import Dataset, DatasetFactory, Pool, zfs
-from integration.test_failures import STREAMS, fake_source
+from harness.program import STREAMS
+from integration.fake_source import fake_source
 from integration.workbench import Workbench
 from unit.fake_zfs import FakeZfs
 from zfs_push_backups.report.progress import Reporter

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import made_streams as made
+from harness.damage import flipped
 from harness.processes import CommandFailed, run
 from harness.program import COMMAND, SECONDS, STREAMS, Ended, program, without_aws
 from zfs_push_backups import errors
@@ -60,10 +61,6 @@ def refused(folder: Path, kept: bytes, resumed: bytes) -> errors.ZfsPushBackupsE
     assert sorted(path.name for path in folder.iterdir()) == before
     assert caught.value.exit_code == 1
     return caught.value
-
-
-def flipped(data: bytes, at: int, bit: int = 0) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
 
 
 @pytest.mark.parametrize("name", RESUMED_BY_ZFS)
