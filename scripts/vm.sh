@@ -48,7 +48,7 @@ vm_boot() {
 
 vm_await() {
     local begun=$SECONDS
-    until vm_run true 2>/dev/null; do
+    until vm_run true </dev/null 2>/dev/null; do
         kill -0 "$vm_pid" 2>/dev/null || vm_fail "the machine ended while it booted" "$1"
         [ $((SECONDS - begun)) -lt "$vm_boot_seconds" ] ||
             vm_fail "the machine did not answer in $vm_boot_seconds s (ZPB_VM_BOOT_SECONDS allows more)" "$1"
