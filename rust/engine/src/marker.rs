@@ -33,7 +33,11 @@ impl Marking<'_> {
             Marked::Committed(key) => {
                 ("engine.listing", key, "committed it meanwhile, so nothing is changed; run again")
             }
-            Marked::Tombstone(key) => ("engine.foreign_parts", key, "given it up and swept it meanwhile"),
+            Marked::Tombstone(key) => (
+                "engine.foreign_parts",
+                key,
+                "given it up and swept it meanwhile, so the next push begins anew",
+            ),
         };
         Err(EngineError::new(code, format!("another process that knows this run has {what} ({key})"))
             .with("key", key))

@@ -379,7 +379,7 @@ fn a_run_that_may_be_committed_gets_a_tombstone_before_it_goes() {
     assert_eq!(run.look(&room)["manifest"], json!({ "key": manifest_key, "tombstone": true }));
     let error = run.push(&room, 0, &bytes).unwrap_err();
     assert_eq!(error.code, "engine.foreign_parts", "{error}");
-    assert!(error.message.contains("given it up and swept it"), "{error}");
+    assert!(error.message.contains("swept it meanwhile, so the next push begins anew"), "{error}");
 }
 
 #[test]
