@@ -11,12 +11,12 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypedDict
 
 from zfs_push_backups import _engine
 from zfs_push_backups.engine_errors import translate, translate_of_file
 from zfs_push_backups.errors import ConfigurationError
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.logs import ROOT_LOGGER, forward_engine_events
 
 BUILD_INFO: Final = _engine.BUILD_INFO
@@ -39,8 +39,7 @@ class Event(TypedDict):
     fields: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Record):
     """How far a job is. `parts_total` is None where nobody knows yet; `stage` is `done` after the drain."""
 
     stage: str

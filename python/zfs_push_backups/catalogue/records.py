@@ -7,16 +7,16 @@ facts never change once it has begun. No I/O, so that the planner may use them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+from zfs_push_backups.record import Record
 
 Part = Mapping[str, Any]
 Outcome = Literal["committed", "abandoned", "failed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedRun:
+class SavedRun(Record, kw_only=True):
     """One run of one dataset: what is pinned for it, and how far it came.
 
     `base` is what `zfs send -i` got (`@name` or `#name`), `base_guid` its guid, `parent_id` the backup that has it.
@@ -72,8 +72,7 @@ class SavedRun:
         return f"{self.dataset}@{self.snapshot}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSummary:
+class RunSummary(Record, kw_only=True):
     """One run without its parts, for `status`. Sizes in bytes; `pid` is who worked on it last."""
 
     id: str
@@ -96,8 +95,7 @@ class RunSummary:
     pid: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldSnapshot:
+class HeldSnapshot(Record, kw_only=True):
     """A hold that this machine has placed. `since` carries its time zone."""
 
     repository: str

@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zfs_push_backups.errors import ConfigurationError
+from zfs_push_backups.record import Record
 
 Value: TypeAlias = "str | bool | int | float | tuple[Value, ...] | dict[str, Value] | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -25,8 +26,7 @@ _MOST_NODES: Final = 100_000
 _DEEPEST: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Record):
     """One thing that is wrong: the line (1 is the first, 0 the whole file), the key it is about, and the text."""
 
     line: int

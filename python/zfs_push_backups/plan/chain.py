@@ -8,17 +8,16 @@ newest push; what stands on a backup is always newer than it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from zfs_push_backups.errors import UsageError
 from zfs_push_backups.names import instead, nearest
 from zfs_push_backups.plan.listing import Backup, Chains
 from zfs_push_backups.plan.tree import parents_first
+from zfs_push_backups.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Record):
     """What a manifest adds to the listing; `snapshot_created` in Unix seconds."""
 
     dataset: str
@@ -27,16 +26,14 @@ class Facts:
     tree_group: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Record):
     """Which state: that of a snapshot (name or guid), or the last one not younger than `at`, or the newest."""
 
     snapshot: str | None = None
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Record):
     """One dataset of a tree to restore. `in_group`: made together with the root's backup, at the same instant."""
 
     dataset: str

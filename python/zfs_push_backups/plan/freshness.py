@@ -8,17 +8,16 @@ future (a clock was wrong) proves nothing about now.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zfs_push_backups.plan.listing import Backup, Chains
 from zfs_push_backups.plan.tree import parents_first
+from zfs_push_backups.record import Record
 
 CLOCKS_DIFFER = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
+class Freshness(Record):
     """The state of one dataset. `newest` None: nothing can be restored; `broken` counts backups without a chain."""
 
     dataset: str

@@ -7,14 +7,13 @@ broken doesn't count; 'newest' follows the order of this dataset's own snapshots
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from zfs_push_backups.plan.listing import Backup, Chains
 from zfs_push_backups.plan.snapshots import Point, oldest_first
+from zfs_push_backups.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Record):
     """What an incremental stands on: a snapshot, or a bookmark of one that is gone."""
 
     point: Point

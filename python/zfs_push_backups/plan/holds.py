@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from zfs_push_backups.plan.history import Base, History
 from zfs_push_backups.plan.listing import Backup
 from zfs_push_backups.plan.snapshots import Point
+from zfs_push_backups.record import Record
 
 TAG_PREFIX: Final = "zfs-push-backups:"
 _MARK_PREFIX: Final = "zfs-push-backups-"
@@ -34,8 +35,7 @@ class Place:
     guid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Here:
+class Here(Record):
     """One dataset as it is now. `references` are the numbers of holds by guid; `guid` is the dataset's own."""
 
     name: str
@@ -52,8 +52,7 @@ class Here:
 Machine = Mapping[str, Here]
 
 
-@dataclass(frozen=True, slots=True)
-class Covered:
+class Covered(Record):
     """A dataset that an enabled task covers, and what one source has committed of it."""
 
     task: str | None
@@ -89,8 +88,7 @@ class Unfinished(Protocol):
         """What it stands on; None for a full."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Record):
     """Why something must stay, and for which task."""
 
     task: str | None
@@ -118,8 +116,7 @@ class Wanted:
         self.bookmarks[place] = self.bookmarks[place].joined(need) if place in self.bookmarks else need
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Record):
     """What to do, holds first: nothing is free before what must stay is safe."""
 
     take: tuple[Place, ...]

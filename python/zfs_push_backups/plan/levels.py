@@ -8,7 +8,6 @@ Rationale: `auto` numbers a backup its parent's level plus one, so a level is al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -16,6 +15,7 @@ from zfs_push_backups.errors import InternalError, NoBase, ZfsError
 from zfs_push_backups.plan.history import Base, History
 from zfs_push_backups.plan.listing import Backup
 from zfs_push_backups.plan.snapshots import Point
+from zfs_push_backups.record import Record
 
 
 class Kind(StrEnum):
@@ -26,8 +26,7 @@ class Kind(StrEnum):
     UP_TO_DATE = "up_to_date"
 
 
-@dataclass(frozen=True, slots=True)
-class Pins:
+class Pins(Record):
     """What stays the same within a chain. `large_blocks` is `zfs send -L`."""
 
     raw: bool
@@ -35,8 +34,7 @@ class Pins:
     recipients: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Record):
     """What is wanted: `level` None is `auto`; `now` carries its time zone; `pins` are those of this run.
 
     `chain_pins` are those in the manifest of `History.tip`, None only without one, or where `chain_damage` says why it
@@ -55,8 +53,7 @@ class Wish:
     chain_damage: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Record):
     """What to send. `base` and `parent` belong to an incremental, `existing` to `up_to_date`.
 
     `loud`: this differs from what was asked for or is usual, so the reasons are warnings.

@@ -12,16 +12,15 @@ before it ended, or part by part from the start.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from zfs_push_backups.catalogue.records import Part, SavedRun
+from zfs_push_backups.record import Record
 
 LEAST_PARTS_TO_SPLICE: Final = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
+class Present(Record, kw_only=True):
     """The facts of now. `snapshot` is the present name of the snapshot with the run's guid, None if it is gone.
 
     `base` says whether the run's base exists here (snapshot or bookmark), `parent` whether the backup it stands on is
@@ -46,16 +45,14 @@ class Present:
     sent_since: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Record, kw_only=True):
     """What the operator named on the command line; None is the usual."""
 
     level: int | None = None
     snapshot: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(Record, kw_only=True):
     """What the store holds of a run. `stored` parts exist from the first one without a gap; `problem`: why no more."""
 
     manifest_key: str | None = None
@@ -77,20 +74,17 @@ class Look:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Record):
     """Its manifest stands: it is committed."""
 
     manifest_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recommit:
+class Recommit(Record):
     """Everything was stored and `zfs send` had ended well; only the manifest is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class GoOn:
+class GoOn(Record):
     """Keep the first `stored` parts, then upload on.
 
     `reread` says why the stream has to be read again from its start to prove them. None: `zfs send -t` can go on with
@@ -102,8 +96,7 @@ class GoOn:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StartAnew:
+class StartAnew(Record):
     """It can't be gone on with, for this reason."""
 
     reason: str

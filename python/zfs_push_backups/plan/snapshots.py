@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final, Generic, Protocol, TypeVar
 
 from zfs_push_backups.errors import UsageError, ZfsError
 from zfs_push_backups.names import check_component, nearest
+from zfs_push_backups.record import Record
 
 CLASS_WINDOW: Final = timedelta(hours=24)
 _CLASSES: Final[dict[str, int]] = {
@@ -60,8 +60,7 @@ class Point(Protocol):
 AnyPoint = TypeVar("AnyPoint", bound=Point)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Generic[AnyPoint]):
+class Choice(Record, Generic[AnyPoint]):
     """The snapshot chosen and what to tell the operator about it (`warnings` are loud)."""
 
     snapshot: AnyPoint
@@ -69,8 +68,7 @@ class Choice(Generic[AnyPoint]):
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Record):
     """What a task says about its snapshots, and the moment of the run. `now` carries its time zone."""
 
     match: tuple[str, ...]

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from zfs_push_backups.errors import ConfigurationError
 from zfs_push_backups.names import instead
+from zfs_push_backups.record import Record
 
 ROOT_PATTERN: Final = "."
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Record):
     """The datasets of a task (whole names, parents first), those left out, and patterns that matched nothing."""
 
     datasets: tuple[str, ...]

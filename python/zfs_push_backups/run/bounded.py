@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
+
+from zfs_push_backups.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Record):
     """How it went: `done` False was left behind; `error` is what it raised."""
 
     done: bool

@@ -6,9 +6,9 @@ which changes nothing anywhere. No repository is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.run.ledger import ledger_of
 from zfs_push_backups.run.session import own_source
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.run.session import Session
 
 
-@dataclass(frozen=True, kw_only=True)
-class CleanupReport:
+class CleanupReport(Record, kw_only=True):
     """What went, or would go. `kept` are the runs that can be gone on with."""
 
     host: str

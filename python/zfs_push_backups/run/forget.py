@@ -7,11 +7,12 @@ can't be reached keeps no run from being forgotten: what it stored goes with the
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups.errors import AccessDenied, StoreUnavailable, UsageError
 from zfs_push_backups.names import instead
+from zfs_push_backups.record import Record
 from zfs_push_backups.run.ledger import ledger_of
 from zfs_push_backups.run.session import own_source
 from zfs_push_backups.run.store import StoreView
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForgetReport:
+class ForgetReport(Record, kw_only=True):
     """What became of the runs named: `committed` had a manifest already."""
 
     host: str

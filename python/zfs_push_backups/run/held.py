@@ -7,11 +7,12 @@ can't tell is left open, not guessed.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups.errors import ZfsError
 from zfs_push_backups.plan.holds import TAG_PREFIX, Place, hold_tag, places
+from zfs_push_backups.record import Record
 from zfs_push_backups.run.session import own_source
 from zfs_push_backups.run.state import look_at_catalogue
 from zfs_push_backups.run.store import StoreView
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hold:
+class Hold(Record, kw_only=True):
     """One hold. `held` None: zfs can't tell whose holds a snapshot has. `noted` False: the journal doesn't know it."""
 
     host: str

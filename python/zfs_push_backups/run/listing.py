@@ -5,11 +5,12 @@ The listing alone costs one LIST; snapshot names, sizes and groups are in the ma
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups.errors import UsageError
 from zfs_push_backups.plan.listing import Chains
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.report.visible import visible
 from zfs_push_backups.run.store import StoreView
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.run.store import Manifest
 
 
-@dataclass(frozen=True, kw_only=True)
-class ListedBackup:
+class ListedBackup(Record, kw_only=True):
     """One backup. What stands in the manifest only is None unless it was read; sizes in bytes.
 
     `damage` says why its manifest can't be read; what stands on it is not restorable.
@@ -50,8 +50,7 @@ class ListedBackup:
     damage: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listing:
+class Listing(Record, kw_only=True):
     """All backups found, oldest first within a dataset."""
 
     host: str

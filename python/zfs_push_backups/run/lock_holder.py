@@ -7,18 +7,18 @@ that number is the one that wrote it (PIDs are used again).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from zfs_push_backups.record import Record
 
 PROCESSES: Final = Path("/proc")
 _LARGEST_FILE_BYTES: Final = 4096
 _FIELDS_BEFORE_START: Final = 19
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Record):
     """Who wrote itself into a lock: `since` is when it took the lock; `start` tells its PID from a later one's."""
 
     pid: int

@@ -5,17 +5,17 @@ Names are those of the command line. `config` None means the default file if the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 from zfs_push_backups.errors import UsageError
+from zfs_push_backups.record import Record
 
 # An empty one means AWS, whatever the configured host has.
 _MAY_BE_EMPTY: Final = frozenset({"endpoint", "region"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class HostOptions:
+class HostOptions(Record, kw_only=True):
     """Which host, by configuration or ad hoc (`host` a URL). Raises UsageError for what is said and empty."""
 
     config: str | None = None
@@ -34,8 +34,7 @@ class HostOptions:
                 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PushOptions(HostOptions):
+class PushOptions(HostOptions, kw_only=True):
     """A push. `level` None is `auto`; `stdin` is POOL/DATASET@SNAPSHOT, `stdin_fd` where its stream comes from.
 
     `wait_seconds` is how long to wait for another run on this host; None: not at all.
@@ -59,8 +58,7 @@ class PushOptions(HostOptions):
     wait_seconds: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RestoreOptions(HostOptions):
+class RestoreOptions(HostOptions, kw_only=True):
     """A restore: what (`task` or `dataset`; at most one of `snapshot`, `at`, `backup`, `group`), and where to."""
 
     task: str | None = None
@@ -81,8 +79,7 @@ class RestoreOptions(HostOptions):
     dry_run: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ListOptions(HostOptions):
+class ListOptions(HostOptions, kw_only=True):
     """A listing, narrowed down to a source or dataset; `long` reads the manifests for names and sizes."""
 
     source: str | None = None
@@ -90,8 +87,7 @@ class ListOptions(HostOptions):
     long: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckOptions(HostOptions):
+class CheckOptions(HostOptions, kw_only=True):
     """A check. `max_age` as text (`26h`); `write` False leaves out what would write test objects."""
 
     recipients: tuple[str, ...] = ()
@@ -99,8 +95,7 @@ class CheckOptions(HostOptions):
     write: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class HoldsOptions(HostOptions):
+class HoldsOptions(HostOptions, kw_only=True):
     """Holds of one host, or without `host` of all. For a release: snapshot `names`, or `every` one of them."""
 
     names: tuple[str, ...] = ()
@@ -108,15 +103,13 @@ class HoldsOptions(HostOptions):
     wait_seconds: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class StatusOptions(HostOptions):
+class StatusOptions(HostOptions, kw_only=True):
     """A look at the run state; without a host at that of all. `limit` is how many ended runs to show of each."""
 
     limit: int = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForgetOptions(HostOptions):
+class ForgetOptions(HostOptions, kw_only=True):
     """Which unfinished runs to forget: one by its `run_id`, those of a `task` or `dataset`, or the only one."""
 
     run_id: str | None = None
@@ -126,8 +119,7 @@ class ForgetOptions(HostOptions):
     wait_seconds: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CleanupOptions(HostOptions):
+class CleanupOptions(HostOptions, kw_only=True):
     """A sweep of what unfinished runs left; a dry run only shows it."""
 
     source: str | None = None

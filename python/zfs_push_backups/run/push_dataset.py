@@ -7,13 +7,14 @@ up first, loudly, and begun anew once.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.errors import ResumeImpossible
 from zfs_push_backups.plan.history import History
 from zfs_push_backups.plan.levels import Kind, Pins, Wish, decide, floor
 from zfs_push_backups.plan.snapshots import Rule, by_name, choose, created_name
+from zfs_push_backups.record import Record
 from zfs_push_backups.run.push_stream import Shipment
 from zfs_push_backups.run.results import PushResult
 from zfs_push_backups.run.send_dataset import send_dataset
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(Record):
     """A snapshot that a dry run would take: it has a name and no guid yet."""
 
     name: str

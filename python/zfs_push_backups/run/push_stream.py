@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
 from zfs_push_backups.catalogue.records import SavedRun
 from zfs_push_backups.errors import ConfigurationError, ResumeImpossible, SourceFailed, StoreDamaged, StreamRefused
 from zfs_push_backups.plan.resume import LEAST_PARTS_TO_SPLICE
+from zfs_push_backups.record import Record
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.journal import RunJournal
 from zfs_push_backups.run.ledger import run_request
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Shipment:
+class Shipment(Record):
     """What is known of a stream before it runs. `arguments` is the whole `zfs` argument list.
 
     `resumption` is set when it goes on with a run that did not end.

@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.errors import InternalError
 from zfs_push_backups.plan.snapshots import created_name
 from zfs_push_backups.plan.tree import expand
+from zfs_push_backups.record import Record
 from zfs_push_backups.run.push_dataset import Attempt
 from zfs_push_backups.run.resume import Settlement
 from zfs_push_backups.zfs import datasets, holds, snapshots
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Destination:
+class Destination(Record):
     """Where a push goes, and under which name. Sizes in bytes, rates in bytes a second.
 
     `ledger` is None in a dry run, which only sees the runs in `foreseen`.

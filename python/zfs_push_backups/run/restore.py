@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from zfs_push_backups.plan.chain import (
     state_time,
     tips,
 )
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.run.receive_chain import TreeReceive
 from zfs_push_backups.run.results import RestoreSummary
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(Record):
     """One dataset's chain, the full first, and the dataset it goes to (empty for a file)."""
 
     dataset: str
@@ -55,8 +54,7 @@ class Chain:
     target: str
 
 
-@dataclass(frozen=True)
-class Restoration:
+class Restoration(Record):
     """What every step of a restore needs."""
 
     options: RestoreOptions

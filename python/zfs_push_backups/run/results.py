@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Literal
+
+from zfs_push_backups.record import Record
 
 PushStatus = Literal["pushed", "up_to_date", "planned", "failed"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PushResult:
+class PushResult(Record, kw_only=True):
     """One dataset of a push. Sizes in bytes; `error` is set when `status` is `failed`.
 
     `made` is `zfs`, `stdin`, or `spliced` (from several runs of `zfs send`, joined at a proven place); `read_bytes` is
@@ -41,8 +42,7 @@ class PushResult:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PushSummary:
+class PushSummary(Record, kw_only=True):
     """A whole push."""
 
     host: str
@@ -55,8 +55,7 @@ class PushSummary:
         return sum(result.status == status for result in self.results)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RestoredDataset:
+class RestoredDataset(Record, kw_only=True):
     """One dataset or stream that was restored: `target` is a dataset, a file's path, or `-`."""
 
     dataset: str
@@ -71,8 +70,7 @@ class RestoredDataset:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RestoreSummary:
+class RestoreSummary(Record, kw_only=True):
     """A whole restore."""
 
     host: str
@@ -81,8 +79,7 @@ class RestoreSummary:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
+class Finding(Record, kw_only=True):
     """One line of a check: `level` is ok, warn or fail; `advice` says what to do."""
 
     level: Literal["ok", "warn", "fail"]
@@ -91,8 +88,7 @@ class Finding:
     advice: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckReport:
+class CheckReport(Record, kw_only=True):
     """All findings of a check."""
 
     host: str | None

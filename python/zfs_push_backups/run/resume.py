@@ -7,7 +7,6 @@ began last; a dataset whose facts can't be had keeps its run as it is, and fails
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.config.choice import for_host
@@ -16,6 +15,7 @@ from zfs_push_backups.plan.history import Base
 from zfs_push_backups.plan.levels import Decision, Kind
 from zfs_push_backups.plan.listing import Chains
 from zfs_push_backups.plan.resume import Asked, Done, GoOn, Look, Present, Recommit, StartAnew, resume
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.zfs import datasets, send, snapshots
 
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Resumption:
+class Resumption(Record):
     """A run to go on with: its first `stored` parts are there. `decision` is what it sends, by present names.
 
     `reread` says why it is sent again from its start; None: from where the last but one of these parts ends. `facts`
@@ -47,8 +46,7 @@ class Resumption:
     facts: Dataset
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Record):
     """What a run meets now; with what would be sent of which dataset, if the snapshots for it are here."""
 
     present: Present

@@ -6,11 +6,12 @@ A run is running if the process that holds the host's lock is the one that worke
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups.config.choice import choose_host, for_host
 from zfs_push_backups.config.models import Host
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.progress import human_bytes
 from zfs_push_backups.run.locks import is_running
 from zfs_push_backups.run.state import look_at_catalogue
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 HISTORY_LENGTH = 500
 
 
-@dataclass(frozen=True, kw_only=True)
-class PendingTask:
+class PendingTask(Record, kw_only=True):
     """An enabled task that neither runs nor can be gone on with; `last_committed` is None if that is long ago."""
 
     task: str
@@ -38,8 +38,7 @@ class PendingTask:
     last_committed: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class HostStatus:
+class HostStatus(Record, kw_only=True):
     """One host. `holder` is who holds its lock now."""
 
     host: str
@@ -51,8 +50,7 @@ class HostStatus:
     recent: tuple[dict[str, Any], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Status:
+class Status(Record, kw_only=True):
     """All hosts asked for."""
 
     hosts: tuple[HostStatus, ...]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from zfs_push_backups.record import Record
 from zfs_push_backups.run.timeouts import Phase
 
 Fate = Literal["finished", "resumable", "pending", "failed"]
@@ -13,8 +13,7 @@ PHASE_WORDS: Final[dict[Phase, str]] = {"graceful": "work", "background": "clean
 _MOST_SHOWN: Final = 10
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(Record):
     """What a stop did: seconds by phase, cleanups left behind or failed, and what became of the datasets."""
 
     reason: str

@@ -6,12 +6,12 @@ Invariant: whatever the bytes are, the answer is a report; only what can't be re
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
 from zfs_push_backups.errors import StreamUnfit
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.visible import visible
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.stream_source import STDIN, length_of, shown, source
@@ -23,8 +23,7 @@ Stream = dict[str, Any]
 COLUMNS = ("records", "bytes", "payload_bytes", "logical_bytes")
 
 
-@dataclass(frozen=True)
-class Inspected:
+class Inspected(Record):
     """What was found in `file`."""
 
     file: str

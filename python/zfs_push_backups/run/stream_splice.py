@@ -6,11 +6,11 @@ END before all of it was proven, so that no `zfs receive` takes a refused splice
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
 from zfs_push_backups.errors import UsageError
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.visible import visible
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.output_file import STDOUT, check_target, output_named, sink
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.run.session import Session
 
 
-@dataclass(frozen=True)
-class Spliced:
+class Spliced(Record):
     """The whole stream in `output`."""
 
     output: str
@@ -38,8 +37,7 @@ class Spliced:
         return f"{name} is whole in {where}, {self.report['stream_bytes']} bytes"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpliceOptions:
+class SpliceOptions(Record, kw_only=True):
     """What to splice."""
 
     kept: str

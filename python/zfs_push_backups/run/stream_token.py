@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zfs_push_backups import engine
+from zfs_push_backups.record import Record
 from zfs_push_backups.report.visible import visible
 from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.stream_source import STDIN, length_of, shown, source
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 UNNAMED = "stream"
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(Record):
     """How to go on with the stream in `file`."""
 
     file: str

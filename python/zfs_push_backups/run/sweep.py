@@ -6,8 +6,10 @@ waiting; the engine itself touches only ids whose intent this source wrote into 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from zfs_push_backups.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 86_400
 
 
-@dataclass(frozen=True, kw_only=True)
-class Swept:
+class Swept(Record, kw_only=True):
     """What was removed of one backup's id, or would be: objects, their bytes, unfinished uploads."""
 
     id: str
@@ -30,8 +31,7 @@ class Swept:
     uploads: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class SweepReport:
+class SweepReport(Record, kw_only=True):
     """One sweep. `committed` had a manifest and only lost their intent; `waiting` are ids with the reason."""
 
     removed: tuple[Swept, ...] = ()

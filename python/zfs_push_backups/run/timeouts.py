@@ -8,10 +8,11 @@ those before it left over, and the last fifth is kept for the later two.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Literal
 
 from zfs_push_backups.errors import ConfigurationError
+from zfs_push_backups.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,7 @@ _SHARES: Final[dict[Phase, float]] = {"graceful": 0.8, "background": 0.1, "db": 
 _SECONDS: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
-@dataclass(frozen=True)
-class Timeouts:
+class Timeouts(Record):
     """The limits; `own` are those that the environment gives to single phases."""
 
     total_seconds: float = DEFAULT_SECONDS

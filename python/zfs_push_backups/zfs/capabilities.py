@@ -6,9 +6,11 @@ Invariant: a capability that can't be read counts as absent, so the baseline of 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from zfs_push_backups.record import Record
 
 if TYPE_CHECKING:
     from zfs_push_backups.zfs.command import ZfsCommand
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
 MODULE_VERSION = Path("/sys/module/zfs/version")
 
 
-@dataclass(frozen=True)
-class Capabilities:
+class Capabilities(Record):
     """One flag a capability; `userland` and `kernel` are versions for the manifest."""
 
     userland: str

@@ -6,10 +6,11 @@ not an error. Property values may hold tabs and newlines, so lines are told apar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from zfs_push_backups.errors import ConfigurationError, UsageError, ZfsError
+from zfs_push_backups.record import Record
 from zfs_push_backups.zfs.command import failure, without_names
 from zfs_push_backups.zfs.names import check_dataset, nearest
 
@@ -22,16 +23,14 @@ if TYPE_CHECKING:
 _FACTS: Final = ("type", "guid", "encryption", "used", "referenced")
 
 
-@dataclass(frozen=True)
-class Property:
+class Property(Record):
     """One property's value, and where it was set: `local`, `received`, `default`, `-` or `inherited from ...`."""
 
     value: str
     source: str
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(Record):
     """A filesystem or volume. Sizes in bytes; `properties` holds the local and received ones only."""
 
     name: str

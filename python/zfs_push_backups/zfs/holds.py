@@ -11,11 +11,12 @@ import os
 import pwd
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final
 
 from zfs_push_backups.errors import ZfsError
+from zfs_push_backups.record import Record
 from zfs_push_backups.zfs.command import ZfsCommand, failure, without_names
 from zfs_push_backups.zfs.datasets import exists
 from zfs_push_backups.zfs.names import check_dataset
@@ -25,8 +26,7 @@ _SURVEYED: Final = "guid,createtxg,creation,userrefs"
 _NOT_ABOUT_RIGHTS: Final = frozenset({"zfs.not_found", "zfs.not_running"})
 
 
-@dataclass(frozen=True)
-class Surveyed:
+class Surveyed(Record):
     """One dataset with its own guid, its snapshots, oldest first, and how many holds each has, by guid."""
 
     name: str
