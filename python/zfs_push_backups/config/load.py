@@ -115,8 +115,8 @@ def _contradictions(file: FileModel, document: Document) -> list[Problem]:
 
 def _config(file: FileModel, document: Document, name: str, path: Path | None) -> Config:
     zrb = translated_host(file)
-    hosts = tuple(Host(name=key, **dict(settings)) for key, settings in file.hosts.items())
-    return Config(
+    hosts = tuple(Host.model_construct(name=key, **dict(settings)) for key, settings in file.hosts.items())
+    return Config.model_construct(
         **{name: getattr(file, name) for name in Common.model_fields.keys() & file.model_fields_set},
         path=path,
         recipients=all_recipients(file),

@@ -28,6 +28,7 @@ _ONE_OR_MORE = Annotated[int, Field(ge=1)]
 
 class _Section(BaseModel):
     # Deferred: a section's own validator is hardly ever used, as the file's holds them all, and takes longest at start.
+    # For the same reason what is valid already, such as a section of defaults, is made by `model_construct`.
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
@@ -48,7 +49,7 @@ class HostSettings(_Section):
     url: fields.StoreUrl
     endpoint: Annotated[fields.Endpoint | None, BeforeValidator(empty_is_none)] = None
     region: Annotated[str | None, BeforeValidator(empty_is_none)] = None
-    storage_class: StorageClasses = StorageClasses()
+    storage_class: StorageClasses = StorageClasses.model_construct()
     part_size: Annotated[fields.PartSize | None, BeforeValidator(lambda v: None if v == "auto" else v)] = None
     checksum: Checksum = "auto"
     payload_signing: PayloadSigning = "auto"
@@ -111,14 +112,14 @@ class Task(_Section):
     dataset: fields.RelativeDataset = ""
     enabled: bool = True
     hosts: Annotated[tuple[fields.Label, ...], BeforeValidator(one_or_list), Field(min_length=1)] | None = None
-    snapshot: SnapshotRule = SnapshotRule()
+    snapshot: SnapshotRule = SnapshotRule.model_construct()
     recursive: bool = False
     include: Annotated[tuple[fields.Pattern, ...], BeforeValidator(one_or_list)] = ()
     exclude: Annotated[tuple[fields.Pattern, ...], BeforeValidator(one_or_list)] = ()
     raw: bool | None = None
     full_every: fields.Duration | None = None
     max_chain: _ONE_OR_MORE | None = None
-    hooks: Hooks = Hooks()
+    hooks: Hooks = Hooks.model_construct()
     compression: Compression = "none"
 
     @property
@@ -149,8 +150,8 @@ class ZrbS3(_Section):
     prefix: str = ""
     region: Annotated[str | None, BeforeValidator(empty_is_none)] = None
     endpoint: Annotated[fields.Endpoint | None, BeforeValidator(empty_is_none)] = None
-    storage_class: StorageClasses = StorageClasses()
-    retry: ZrbRetry = ZrbRetry()
+    storage_class: StorageClasses = StorageClasses.model_construct()
+    retry: ZrbRetry = ZrbRetry.model_construct()
 
     @model_validator(mode="after")
     def _complete(self) -> ZrbS3:
