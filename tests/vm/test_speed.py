@@ -24,7 +24,9 @@ from zfs_push_backups.catalogue.catalogue import FILE_NAME
 
 pytestmark = [pytest.mark.pool, pytest.mark.garage, pytest.mark.timeout(3600)]
 DATA_BYTES = 1024 * MIB
-PART_MIB = 16
+# The size that examples/config.yaml suggests for small datasets. The last stored part is always made once more.
+PART_MIB = 8
+ROUNDS = 3
 ENDED_AT_PARTS = -(-DATA_BYTES * 9 // 10 // (PART_MIB * MIB))
 LEAST_SAVED = 0.8
 
@@ -86,10 +88,13 @@ def test_going_on_at_ninety_percent(rig: Rig, source: Dataset, host: str, capsys
     complete = timed(rig, host)
     # What every push costs before and after its stream, whatever its size.
     nothing = timed(rig, host)
-    source.snapshot("two")
-    end_at_ninety_percent(rig, host)
-    spliced = timed(rig, host)
-    source.snapshot("three")
+    rounds = []
+    for number in range(ROUNDS):
+        source.snapshot(f"spliced{number}")
+        end_at_ninety_percent(rig, host)
+        rounds.append(timed(rig, host))
+    spliced = sorted(rounds, key=lambda cost: cost.seconds)[ROUNDS // 2]
+    source.snapshot("again")
     end_at_ninety_percent(rig, host)
     forbid_splice(rig)
     reread = timed(rig, host)
@@ -98,6 +103,7 @@ def test_going_on_at_ninety_percent(rig: Rig, source: Dataset, host: str, capsys
         rows = {"whole push": complete, "zfs send -t": spliced, "read again": reread, "nothing to send": nothing}
         for name, cost in rows.items():
             print(cost.line(name, complete))
-    assert (complete.made, spliced.made, reread.made) == ("zfs", "spliced", "zfs")
-    assert spliced.read_bytes <= (1 - LEAST_SAVED) * complete.read_bytes
+        print(f"zfs send -t is the median of {', '.join(f'{cost.seconds:.1f}' for cost in rounds)} s")
+    assert (complete.made, reread.made, {cost.made for cost in rounds}) == ("zfs", "zfs", {"spliced"})
+    assert max(cost.read_bytes for cost in rounds) <= (1 - LEAST_SAVED) * complete.read_bytes
     assert (reread.read_bytes, nothing.read_bytes) == (complete.read_bytes, 0)
