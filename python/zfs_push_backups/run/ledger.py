@@ -28,10 +28,10 @@ from zfs_push_backups.run.state import open_catalogue
 from zfs_push_backups.run.sweep import note_swept, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from zfs_push_backups.catalogue.catalogue import Catalogue
-    from zfs_push_backups.catalogue.records import Part, SavedRun
+    from zfs_push_backups.catalogue.records import SavedRun
     from zfs_push_backups.config.models import Config, Host, Task
     from zfs_push_backups.plan.history import Base
     from zfs_push_backups.plan.listing import Backup
@@ -106,23 +106,16 @@ class Ledger:
 
     def look(self, run: SavedRun) -> Look:
         """What the store holds of a run."""
-        return self.begin_look(run)()
-
-    def begin_look(self, run: SavedRun) -> Callable[[], Look]:
-        """Begin to look what the store holds of a run, which takes time; what is returned waits for it."""
+        operation = {**_place(run), "repository_id": run.repository, "parts": list(run.parts)}
         try:
-            wait = self._begin_look(run, run.parts)
+            report = self.store.call({"resume_look": operation})
         except ConfigurationError as error:
             if error.code != "engine.bad_request" or not run.parts:
                 raise
             # A damaged journal is no configuration to mend: without its parts the run only sends more.
             log.warning("the parts of the run %s can't be read from the run state: %s", run.id, error.message)
-            wait = self._begin_look(run, ())
-        return lambda: Look.from_report(wait())
-
-    def _begin_look(self, run: SavedRun, parts: Sequence[Part]) -> Callable[[], dict[str, Any]]:
-        operation = {**_place(run), "repository_id": run.repository, "parts": list(parts)}
-        return self.store.begin({"resume_look": operation})
+            report = self.store.call({"resume_look": {**operation, "parts": []}})
+        return Look.from_report(report)
 
     def committed(self, run: SavedRun) -> None:
         """Note a run whose manifest stands."""

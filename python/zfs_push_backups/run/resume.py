@@ -75,13 +75,11 @@ class Settlement:
         """Decide about each run, the one that began last first, and do what that means."""
         for run in self.newest_first:
             self.work.session.stop.check()
-            # The store and zfs are asked at the same time.
-            look = ledger.begin_look(run)
             found = self._found(run)
             if found is None:
                 continue
             home = found.present.renamed or run.dataset
-            verdict = resume(run, found.present, self._asked(run), look())
+            verdict = resume(run, found.present, self._asked(run), ledger.look(run))
             if isinstance(verdict, GoOn) and home in self.resumptions:
                 verdict = StartAnew("a later run of this dataset is gone on with")
             elif isinstance(verdict, StartAnew) and run.resumable and home not in self.names:

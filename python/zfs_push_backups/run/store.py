@@ -18,7 +18,7 @@ from zfs_push_backups.run.jobs import run_job
 from zfs_push_backups.run.results import add_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from zfs_push_backups.config.models import Host
     from zfs_push_backups.errors import ZfsPushBackupsError
@@ -46,18 +46,9 @@ class StoreView:
 
     def call(self, operation: dict[str, Any]) -> dict[str, Any]:
         """Run one store operation to its end."""
-        return self.begin(operation)()
-
-    def begin(self, operation: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-        """Begin one store operation; what is returned waits for its end, and cancels it when dropped uncalled."""
-        job = engine.StoreJob({"store": self.config, "operation": operation})
-
-        def wait() -> dict[str, Any]:
-            report = run_job(self.session, job)
-            add_requests(self.requests, report.get("requests") or {})
-            return report
-
-        return wait
+        report = run_job(self.session, engine.StoreJob({"store": self.config, "operation": operation}))
+        add_requests(self.requests, report.get("requests") or {})
+        return report
 
     def backups(self, source: str | None = None) -> tuple[Backup, ...]:
         """Everything committed (of one source). Where a key holds only a hash, the dataset's name is the manifest's.
