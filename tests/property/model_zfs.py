@@ -132,7 +132,7 @@ class ModelZfs(ZfsCommand):
         return 0, "".join(self.rows(name, self.find(name)) for name in words[1:])
 
     def get_tree(self, *words: str) -> tuple[int, str]:
-        deep, root = words[:2] != ("-d", "1"), words[-1]
+        deep, root, marked = words[:2] != ("-d", "1"), words[-1], "filesystem,volume,snapshot,bookmark" in words
         if root not in self.datasets:
             return 1, f"cannot open '{root}': dataset does not exist"
         out = ""
@@ -141,17 +141,13 @@ class ModelZfs(ZfsCommand):
                 out += f"{name}\tguid\t{one.guid}\t-\n{name}\tuserrefs\t-\t-\n"
                 if deep or name == root:
                     out += "".join(self.rows(f"{name}@{snap.name}", snap) for snap in one.snapshots)
+                    out += "".join(self.rows(f"{name}#{mark.name}", mark) for mark in one.bookmarks if marked)
         return 0, out
 
     def list_(self, *words: str) -> tuple[int, str]:
         root = words[-1]
         if root not in self.datasets:
             return 1, f"cannot open '{root}': dataset does not exist"
-        if "bookmark" in words:
-            assert words[:3] == ("-Hp", "-o", "guid,createtxg,creation,name"), words
-            marks = self.datasets[root].bookmarks
-            lines = (f"{one.guid}\t{one.createtxg}\t{one.creation}\t{root}#{one.name}\n" for one in marks)
-            return 0, "".join(lines)
         return 0, f"{root}\n"
 
     @staticmethod

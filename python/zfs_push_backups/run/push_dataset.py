@@ -74,8 +74,7 @@ class Attempt:
         work, zfs = self.work, self.work.session.zfs
         facts = datasets.describe(zfs, self.dataset)
         raw = datasets.raw_choice(facts, work.task.raw, can_raw=work.session.capabilities.send_raw)
-        here = self.snapshots_here()
-        marks = snapshots.list_bookmarks(zfs, self.dataset) if work.session.capabilities.bookmarks else []
+        here, marks = self.points_here()
         history = History(self.dataset, here, marks, work.backups_of(self.dataset))
         target, notes = self.choose_snapshot(here, history)
         flags = send.flags_for(work.session.capabilities, raw=raw)
@@ -91,10 +90,10 @@ class Attempt:
             return self.planned(shipment, reasons)
         return replace(send_dataset(shipment, work.session, work.destination), reasons=reasons)
 
-    def snapshots_here(self) -> list[snapshots.Snapshot]:
-        """What there is to send."""
+    def points_here(self) -> tuple[list[snapshots.Snapshot], list[snapshots.Snapshot]]:
+        """The snapshots that there are to send, and the bookmarks."""
         session = self.work.session
-        return snapshots.list_snapshots(session.zfs, self.dataset, parsable=session.capabilities.list_parsable)
+        return snapshots.list_points(session.zfs, self.dataset, session.capabilities)
 
     def choose_snapshot(self, here: list[snapshots.Snapshot], history: History) -> tuple[Point, tuple[str, ...]]:
         """The snapshot named, just taken, or best of those that match."""
@@ -120,7 +119,7 @@ class Attempt:
         if work.resumptions and all(snapshot.name != name for snapshot in here):
             name = created_name(work.task.snapshot.name, work.session.now())
             snapshots.create(work.session.zfs, self.dataset, name, recursive=False)
-            here = self.snapshots_here()
+            here, _ = self.points_here()
         return snapshots.find(here, self.dataset, name)
 
     def own_name(self, wanted: str) -> str:

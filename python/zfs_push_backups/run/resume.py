@@ -143,21 +143,13 @@ class Settlement:
 
     def _present(self, run: SavedRun) -> Found:
         parent = parent_of(run, self.work.backups_of(run.dataset))
-        home = self._home(run) if run.resumable else None
-        if home is None:
+        facts = self._home(run) if run.resumable else None
+        if facts is None:
             return Found(unchanged(run, parent=parent, here=not run.resumable))
-        zfs, capabilities = self.work.session.zfs, self.work.session.capabilities
-        try:
-            facts = datasets.describe(zfs, home)
-        except ZfsError as error:
-            # A pool that isn't imported now is no proof that anything is gone.
-            if error.code != "zfs.not_found" or not datasets.exists(zfs, home.partition("/")[0]):
-                raise
-            return Found(unchanged(run, parent=parent, here=False))
+        zfs, capabilities, home = self.work.session.zfs, self.work.session.capabilities, facts.name
         raw = datasets.raw_choice(facts, self.work.task.raw, can_raw=capabilities.send_raw)
-        listed = snapshots.list_snapshots(zfs, home, parsable=capabilities.list_parsable)
+        listed, marks = snapshots.list_points(zfs, home, capabilities)
         here = {point.guid: point for point in listed}
-        marks = snapshots.list_bookmarks(zfs, home) if capabilities.bookmarks else []
         bases = {point.guid: Base(point, is_bookmark=True) for point in marks}
         bases |= {guid: Base(point, is_bookmark=False) for guid, point in here.items()}
         target = here.get(run.snapshot_guid)
@@ -183,14 +175,28 @@ class Settlement:
         kind = Kind.FULL if run.parent_id is None else Kind.INCREMENTAL
         return Found(present, Decision(kind, run.level, target, base=base, parent=parent), facts)
 
-    def _home(self, run: SavedRun) -> str | None:
+    def _home(self, run: SavedRun) -> Dataset | None:
         """Which of the task's datasets the run's is: the one of its name, else the one of its guid."""
         zfs, guid = self.work.session.zfs, run.dataset_guid
-        there = datasets.guid_of(zfs, run.dataset)
-        if guid is None or there == guid or (there is None and run.dataset in self.names):
-            return run.dataset if run.dataset in self.names else None
+        named = self._describe(run.dataset) if run.dataset in self.names else None
+        if run.dataset in self.names:
+            if named is None or guid is None or named.guid in {None, guid}:
+                return named
+        elif guid is None or datasets.guid_of(zfs, run.dataset) == guid:
+            return None
         renamed = (name for name in sorted(self.names) if datasets.guid_of(zfs, name) == guid)
-        return next(renamed, run.dataset if run.dataset in self.names else None)
+        home = next(renamed, None)
+        return named if home is None else self._describe(home)
+
+    def _describe(self, name: str) -> Dataset | None:
+        """A dataset as it is now; None if it is gone, of which a pool that isn't imported now is no proof."""
+        zfs = self.work.session.zfs
+        try:
+            return datasets.describe(zfs, name)
+        except ZfsError as error:
+            if error.code != "zfs.not_found" or not datasets.exists(zfs, name.partition("/")[0]):
+                raise
+            return None
 
 
 def settle_stdin(ledger: Ledger, listed: Sequence[Backup]) -> bool:

@@ -7,6 +7,7 @@ Invariants: one command a task, whatever its number of snapshots; a task that ca
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zfs_push_backups.config.choice import for_host
@@ -15,7 +16,6 @@ from zfs_push_backups.plan.holds import Covered, Here, places, places_of_run
 from zfs_push_backups.plan.tree import expand
 from zfs_push_backups.run.session import own_source
 from zfs_push_backups.zfs import holds as zfs_holds
-from zfs_push_backups.zfs import snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zfs_push_backups.plan.listing import Backup
     from zfs_push_backups.run.session import Session
     from zfs_push_backups.zfs.holds import Surveyed
+    from zfs_push_backups.zfs.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 class Survey:
     """The datasets looked at. `asked` are those where holds of ours may be; `whole_pools` were seen as a whole.
 
+    Bookmarks count only where a task or run may stand on them.
     Without a host every task is looked at and none counts as enabled.
     """
 
@@ -44,6 +46,7 @@ class Survey:
         mine = (task for task in config.tasks if host is not None and task.enabled and for_host(task, host))
         self.enabled = (*mine, *self.extra)
         self.machine: dict[str, Here] = {}
+        self.bookmarks: dict[str, tuple[Snapshot, ...]] = {}
         self.asked: set[str] = set()
         self.whole_pools: set[str] = set()
         self.names: dict[str, tuple[str, ...]] = {}
@@ -57,8 +60,8 @@ class Survey:
         for name in dict.fromkeys([*(run.dataset for run in runs), *(held.dataset for held in noted)]):
             self.look_at(name, tree=False)
         marked = self.covered_names | {run.dataset for run in runs}
-        for name in marked if self.session.capabilities.bookmarks else ():
-            self.add_bookmarks(name)
+        for name in marked & self.machine.keys():
+            self.machine[name] = replace(self.machine[name], bookmarks=self.bookmarks.get(name, ()))
         lost = [held.dataset for held in noted if not places(held.dataset, held.snapshot_guid, self.machine)]
         lost += [run.dataset for run in runs if not places_of_run(run, run.snapshot_guid, self.machine)]
         for pool in sorted({name.partition("/")[0] for name in lost}):
@@ -110,7 +113,7 @@ class Survey:
             here = self.machine[root]
             return {root: zfs_holds.Surveyed(root, here.guid, ())}
         try:
-            found = zfs_holds.survey(self.session.zfs, root, tree=tree)
+            found = self.ask(root, tree=tree)
         except Cancelled:
             raise
         except ZfsError as error:
@@ -123,7 +126,7 @@ class Survey:
     def look_at_pool(self, pool: str) -> None:
         """Look at a whole pool, for what was renamed."""
         try:
-            found = zfs_holds.survey(self.session.zfs, pool, tree=True)
+            found = self.ask(pool, tree=True)
         except Cancelled:
             raise
         except ZfsError as error:
@@ -133,25 +136,16 @@ class Survey:
         if found:
             self.whole_pools.add(pool)
 
+    def ask(self, root: str, *, tree: bool) -> dict[str, Surveyed]:
+        """What zfs says of a dataset or tree. Raises `ZfsError`."""
+        return zfs_holds.survey(self.session.zfs, root, tree=tree, bookmarks=self.session.capabilities.bookmarks)
+
     def add(self, found: dict[str, Surveyed]) -> None:
         """Add datasets to the picture; what is in it stays as it was seen first."""
         for name, one in found.items():
             if name not in self.machine:
-                self.machine[name] = Here(name, one.guid, one.snapshots, (), one.references)
-
-    def add_bookmarks(self, name: str) -> None:
-        """Add a dataset's bookmarks."""
-        here = self.machine.get(name)
-        if here is None:
-            return
-        try:
-            marks = tuple(snapshots.list_bookmarks(self.session.zfs, name))
-        except Cancelled:
-            raise
-        except ZfsError as error:
-            self.fault(name, error)
-            return
-        self.machine[name] = Here(name, here.guid, here.snapshots, marks, here.references)
+                self.machine[name] = Here(name, one.guid, one.snapshots, references=one.references)
+                self.bookmarks[name] = one.bookmarks
 
     def fault(self, what: str, error: ZfsPushBackupsError) -> None:
         """Something couldn't be looked at: what is there besides isn't known to be free."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import field
 from datetime import datetime
 from typing import Final
@@ -27,11 +27,12 @@ _NOT_ABOUT_RIGHTS: Final = frozenset({"zfs.not_found", "zfs.not_running"})
 
 
 class Surveyed(Record):
-    """One dataset with its own guid, its snapshots, oldest first, and how many holds each has, by guid."""
+    """One dataset with its own guid, its snapshots and bookmarks, oldest first, and each snapshot's holds by guid."""
 
     name: str
     guid: str | None
     snapshots: tuple[Snapshot, ...]
+    bookmarks: tuple[Snapshot, ...] = ()
     references: dict[int, int] = field(default_factory=dict)
 
 
@@ -85,11 +86,15 @@ def holders(zfs: ZfsCommand, snapshots: Sequence[str]) -> dict[str, dict[str, da
     return found
 
 
-def survey(zfs: ZfsCommand, root: str, *, tree: bool) -> dict[str, Surveyed]:
-    """The dataset, or the whole tree below it, with all snapshots; empty if there is no such dataset."""
+def survey(zfs: ZfsCommand, root: str, *, tree: bool, bookmarks: bool) -> dict[str, Surveyed]:
+    """The dataset, or the whole tree below it, with all snapshots; empty if there is no such dataset.
+
+    `bookmarks`: this zfs has them, and they are wanted as well.
+    """
     check_dataset(root)
     depth = () if tree else ("-d", "1")
-    arguments = ("get", "-Hp", "-r", *depth, _SURVEYED, root)
+    types = ("-t", "filesystem,volume,snapshot,bookmark") if bookmarks else ()
+    arguments = ("get", "-Hp", "-r", *depth, *types, _SURVEYED, root)
     status, out, err = zfs.attempt(*arguments)
     for _ in range(LISTING_ATTEMPTS):
         if status == 0:
@@ -107,22 +112,36 @@ def survey(zfs: ZfsCommand, root: str, *, tree: bool) -> dict[str, Surveyed]:
 
 
 def parse_survey(text: str) -> dict[str, Surveyed]:
-    """The output of `zfs get` for datasets and snapshots; what vanished half-way is left out."""
+    """The output of `zfs get` for datasets, snapshots and bookmarks; what vanished half-way is left out."""
     values: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for line in text.split("\n"):
         columns = line.split("\t")
         if len(columns) == 4:  # noqa: PLR2004  # name, property, value, source
             values[columns[0]][columns[1]] = columns[2]
-    found = {
-        name: Surveyed(name, one.get("guid"), _snapshots(name, values), {})
+    points: dict[str, defaultdict[str, list[Snapshot]]] = {"@": defaultdict(list), "#": defaultdict(list)}
+    references: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for full_name, one in values.items():
+        mark = "@" if "@" in full_name else "#"
+        dataset, _, name = full_name.partition(mark)
+        numbers = [one.get(key, "") for key in ("guid", "createtxg", "creation")]
+        if name and all(number.isdigit() for number in numbers):
+            guid, createtxg, creation = map(int, numbers)
+            points[mark][dataset].append(Snapshot(dataset, name, guid, createtxg, creation))
+            if mark == "@":
+                count = one.get("userrefs", "")
+                references[dataset][guid] = int(count) if count.isdigit() else 0
+    return {
+        name: Surveyed(
+            name, one.get("guid"), in_order(points["@"][name]), in_order(points["#"][name]), references[name]
+        )
         for name, one in values.items()
         if "@" not in name and "#" not in name
     }
-    for one in found.values():
-        for snapshot in one.snapshots:
-            count = values[snapshot.full_name].get("userrefs", "")
-            one.references[snapshot.guid] = int(count) if count.isdigit() else 0
-    return found
+
+
+def in_order(points: Iterable[Snapshot]) -> tuple[Snapshot, ...]:
+    """Oldest first."""
+    return tuple(sorted(points, key=lambda point: point.createtxg))
 
 
 def bookmark(zfs: ZfsCommand, snapshot: str, name: str) -> None:
@@ -136,17 +155,6 @@ def destroy_bookmark(zfs: ZfsCommand, dataset: str, name: str) -> None:
     status, _, err = zfs.attempt(*arguments)
     if status != 0 and (error := failure(arguments, err, status)).code != "zfs.not_found":
         raise error
-
-
-def _snapshots(dataset: str, values: dict[str, dict[str, str]]) -> tuple[Snapshot, ...]:
-    found = []
-    for full_name, one in values.items():
-        owner, mark, name = full_name.partition("@")
-        numbers = [one.get(key, "") for key in ("guid", "createtxg", "creation")]
-        if mark and owner == dataset and all(number.isdigit() for number in numbers):
-            guid, createtxg, creation = map(int, numbers)
-            found.append(Snapshot(dataset, name, guid, createtxg, creation))
-    return tuple(sorted(found, key=lambda snapshot: snapshot.createtxg))
 
 
 def _moment(text: str) -> datetime | None:

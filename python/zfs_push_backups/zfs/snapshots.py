@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zfs_push_backups.errors import ZfsError
 from zfs_push_backups.zfs.command import ZfsCommand, failure
 from zfs_push_backups.zfs.datasets import not_found, parse_get
 from zfs_push_backups.zfs.names import check_dataset, nearest
+
+if TYPE_CHECKING:
+    from zfs_push_backups.zfs.capabilities import Capabilities
 
 BATCH = 200
 LISTING_ATTEMPTS = 3
@@ -35,23 +39,23 @@ class Snapshot:
         return f"{self.dataset}@{self.name}"
 
 
-def list_snapshots(zfs: ZfsCommand, dataset: str, *, parsable: bool) -> list[Snapshot]:
-    """Every snapshot of this dataset (not of its children), oldest first; `parsable`: this zfs has `list -p`."""
+def list_points(zfs: ZfsCommand, dataset: str, capabilities: Capabilities) -> tuple[list[Snapshot], list[Snapshot]]:
+    """The snapshots of this dataset (not of its children) and its bookmarks, both oldest first.
+
+    Each bookmark has the guid of the snapshot it was made of.
+    """
     check_dataset(dataset)
     for attempt in range(1, LISTING_ATTEMPTS + 1):
         try:
-            return _list(zfs, dataset, "snapshot") if parsable else _list_by_name(zfs, dataset)
+            if not (capabilities.list_parsable or capabilities.bookmarks):
+                return _list_by_name(zfs, dataset), []
+            return _list(zfs, dataset, "snapshot,bookmark" if capabilities.bookmarks else "snapshot")
         except ZfsError as error:
             if error.code != "zfs.not_found":
                 raise
             if attempt == LISTING_ATTEMPTS:
                 raise not_found(zfs, dataset, error) from error
     raise AssertionError
-
-
-def list_bookmarks(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
-    """Every bookmark of this dataset, oldest first; each has the guid of the snapshot it was made of."""
-    return _list(zfs, check_dataset(dataset), "bookmark")
 
 
 def identity(zfs: ZfsCommand, dataset: str, name: str) -> tuple[str | None, int | None]:
@@ -82,15 +86,17 @@ def create(zfs: ZfsCommand, dataset: str, name: str, *, recursive: bool) -> None
     zfs.run("snapshot", *flags, f"{check_dataset(dataset)}@{name}")
 
 
-def _list(zfs: ZfsCommand, dataset: str, kind: str) -> list[Snapshot]:
+def _list(zfs: ZfsCommand, dataset: str, types: str) -> tuple[list[Snapshot], list[Snapshot]]:
     """All in one command. Every zfs that has bookmarks knows it."""
-    out = zfs.run("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t", kind, "-r", "-d", "1", dataset)
-    points = []
+    out = zfs.run("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t", types, "-r", "-d", "1", dataset)
+    found: dict[str, list[Snapshot]] = {f"{dataset}@": [], f"{dataset}#": []}
     for line in out.split("\n"):
         *numbers, full_name = line.split("\t", 3)
-        if full_name.startswith((f"{dataset}@", f"{dataset}#")):
+        points = found.get(full_name[: len(dataset) + 1])
+        if points is not None:
             points.append(_point(dataset, full_name, numbers))
-    return sorted(points, key=lambda point: point.createtxg)
+    snapshots, bookmarks = (sorted(points, key=lambda point: point.createtxg) for points in found.values())
+    return snapshots, bookmarks
 
 
 def _list_by_name(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:

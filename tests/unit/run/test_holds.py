@@ -33,7 +33,7 @@ REPOSITORY = "00112233445566778899aabbccddeeff"
 HOST = Host(name="backup1", url="file:///backup")
 TAG = "zfs-push-backups:backup1"
 MODERN = Capabilities(userland="fake", kernel=None, bookmarks=True, holds_list=True)
-BOOKMARKS = ("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t", "bookmark")
+MARKED = ("-t", "filesystem,volume,snapshot,bookmark")
 LISTING = replace(MODERN, bookmarks=False)
 OLD, NEW = (Snap(name, guid, guid, int(NOON.timestamp()) + guid) for name, guid in (("a", 11), ("b", 12)))
 FULL = backup(OLD, "0" * 11 + "1", dataset="t/d")
@@ -56,18 +56,17 @@ class Bench:
         self.session.capabilities = capabilities
         for verb in ("hold", "release", "bookmark", "destroy"):
             self.fake.answer(verb)
-        self.fake.answer(*BOOKMARKS)
         self.fake.answer("list", "-H", "-o", "name", "-t", "filesystem,volume", out="t\nt/d\n")
 
     def machine(self, *snapshots: tuple[Snap, int], bookmarks: tuple[Snap, ...] = (), holds: str = "") -> None:
         """What zfs tells of t/d: each snapshot with its number of holds, its bookmarks, the text of `zfs holds`."""
         survey = "t/d\tguid\t1\t-\n" + "".join(rows(f"t/d@{snap.name}", snap, count) for snap, count in snapshots)
+        marks = "".join(rows(f"t/d#{mark.name}", mark) for mark in bookmarks)
         self.fake.answer("get", "-Hp", "-r", "-d", "1", out=survey)
+        self.fake.answer("get", "-Hp", "-r", "-d", "1", *MARKED, out=survey + marks)
         for mark, points in (("@", [snap for snap, _ in snapshots]), ("#", list(bookmarks))):
             for point in points:
                 self.fake.answer("get", "-Hp", "-o", "value", "guid", f"t/d{mark}{point.name}", out=f"{point.guid}\n")
-        lines = (f"{point.guid}\t{point.createtxg}\t{point.creation}\tt/d#{point.name}\n" for point in bookmarks)
-        self.fake.answer(*BOOKMARKS, "-r", "-d", "1", "t/d", out="".join(lines))
         self.fake.answer("holds", "-H", out=holds)
 
     def reconcile(self, *backups: Any, runs: tuple[Any, ...] = ()) -> Reconciled:

@@ -61,17 +61,17 @@ def test_a_survey_has_guids_and_counts(dataset: DatasetFactory) -> None:
         zfs("snapshot", "-r", f"{one.name}@{name}")
     for tag in ("x", "y"):
         zfs("hold", tag, f"{one.name}@a b")
-    alone = holds.survey(real, one.name, tree=False)
+    alone = holds.survey(real, one.name, tree=False, bookmarks=False)
     assert list(alone) == [one.name]
     found = alone[one.name]
     assert found.guid == zfs("get", "-Hp", "-o", "value", "guid", one.name).strip()
     assert [snapshot.name for snapshot in found.snapshots] == ["zz", "a b"]
     assert [found.references[snapshot.guid] for snapshot in found.snapshots] == [0, 2]
     assert all(holds.guid_of(real, snapshot.full_name) == snapshot.guid for snapshot in found.snapshots)
-    tree = holds.survey(real, one.name, tree=True)
+    tree = holds.survey(real, one.name, tree=True, bookmarks=False)
     assert sorted(tree) == [one.name, f"{one.name}/child"]
     assert [snapshot.name for snapshot in tree[f"{one.name}/child"].snapshots] == ["zz", "a b"]
-    assert holds.survey(real, f"{one.name}/none", tree=True) == {}
+    assert holds.survey(real, f"{one.name}/none", tree=True, bookmarks=False) == {}
     assert holds.guid_of(real, f"{one.name}@none") is None
     for tag in ("x", "y"):
         zfs("release", tag, f"{one.name}@a b")
@@ -140,12 +140,29 @@ def test_a_survey_starts_over_when_a_snapshot_vanishes(fake: FakeZfs) -> None:
     fake.answer("get", err="cannot open 't/d@gone': dataset does not exist\n", code=1)
     fake.answer("list", out="t/d\n")
     with pytest.raises(ZfsError, match="does not exist"):
-        holds.survey(command(fake), "t/d", tree=True)
+        holds.survey(command(fake), "t/d", tree=True, bookmarks=False)
     assert [call[0] for call in fake.calls()].count("get") == 4
 
 
 def test_a_dataset_that_is_not_there_has_nothing(fake: FakeZfs) -> None:
     for verb in ("get", "list"):
         fake.answer(verb, err="cannot open 't/d': dataset does not exist\n", code=1)
-    assert holds.survey(command(fake), "t/d", tree=True) == {}
+    assert holds.survey(command(fake), "t/d", tree=True, bookmarks=False) == {}
     assert [call[0] for call in fake.calls()] == ["get", "list"]
+
+
+def test_one_command_surveys_a_tree_with_its_bookmarks(fake: FakeZfs) -> None:
+    def rows(name: str, guid: int, references: str) -> str:
+        values = {"guid": guid, "createtxg": guid, "creation": 1700000000, "userrefs": references}
+        return "".join(f"{name}\t{key}\t{value}\t-\n" for key, value in values.items())
+
+    told = rows("t/d", 1, "-") + rows("t/d@b", 3, "2") + rows("t/d@a", 2, "0")
+    told += rows("t/d#z", 3, "-") + rows("t/d#y", 2, "-") + rows("t/d/e", 4, "-") + rows("t/d/e#x", 5, "-")
+    fake.answer("get", "-Hp", "-r", "-t", "filesystem,volume,snapshot,bookmark", out=told)
+    found = holds.survey(command(fake), "t/d", tree=True, bookmarks=True)
+    assert list(found) == ["t/d", "t/d/e"]
+    assert [(point.name, point.guid) for point in found["t/d"].snapshots] == [("a", 2), ("b", 3)]
+    assert [(point.name, point.guid) for point in found["t/d"].bookmarks] == [("y", 2), ("z", 3)]
+    assert found["t/d"].references == {2: 0, 3: 2}
+    assert (found["t/d/e"].snapshots, [point.name for point in found["t/d/e"].bookmarks]) == ((), ["x"])
+    assert len(fake.calls()) == 1

@@ -98,8 +98,8 @@ def test_a_full_and_an_incremental_arrive(zfs_pool: Pool, dataset: DatasetFactor
                 process.finish()
         if not found.receive_unmounted:
             unmount(command, target)
-        guids = [snapshot.guid for snapshot in snapshots.list_snapshots(command, target, parsable=False)]
-        assert guids == [snapshot.guid for snapshot in snapshots.list_snapshots(command, one.name, parsable=False)]
+        guids = [snapshot.guid for snapshot in snapshots.list_points(command, target, probe(command))[0]]
+        assert guids == [snapshot.guid for snapshot in snapshots.list_points(command, one.name, probe(command))[0]]
         assert zfs("get", "-Hp", "-o", "value", "mounted", target).strip() == "no"
     finally:
         zfs_pool.destroy(target)
@@ -174,7 +174,7 @@ def test_a_receive_into_a_dataset_that_exists_says_so(dataset: DatasetFactory) -
 def test_the_estimate_is_near_the_stream(dataset: DatasetFactory) -> None:
     one = filled(dataset)
     command = ZfsCommand()
-    (snapshot,) = snapshots.list_snapshots(command, one.name, parsable=False)
+    (snapshot,) = snapshots.list_points(command, one.name, probe(command))[0]
     arguments = send.send_arguments(snapshot.full_name, base=None, flags=())
     guess = send.estimate(command, probe(command), datasets.describe(command, one.name), snapshot, arguments)
     assert guess is not None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,10 +9,22 @@ from harness.pool import DatasetFactory, zfs
 from unit.fake_zfs import FakeZfs
 from zfs_push_backups.errors import ZfsError
 from zfs_push_backups.zfs import snapshots
+from zfs_push_backups.zfs.capabilities import Capabilities
 from zfs_push_backups.zfs.command import ZfsCommand
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+BASELINE = Capabilities(userland="fake", kernel=None)
+LISTING = Capabilities(userland="fake", kernel=None, list_parsable=True)
+MODERN = Capabilities(userland="fake", kernel=None, list_parsable=True, bookmarks=True)
+
+
+def listed(command: ZfsCommand, dataset: str) -> list[snapshots.Snapshot]:
+    """The snapshots, as a zfs without `list -p` tells them."""
+    found, bookmarks = snapshots.list_points(command, dataset, BASELINE)
+    assert not bookmarks
+    return found
 
 
 @pytest.mark.pool
@@ -23,7 +36,7 @@ def test_snapshots_come_oldest_first_with_their_guids_and_without_the_childrens(
     zfs("create", f"{one.name}/child")
     for name in ("zz", "with space", "aa"):
         zfs("snapshot", "-r", f"{one.name}@{name}")
-    found = snapshots.list_snapshots(ZfsCommand(), one.name, parsable=False)
+    found = listed(ZfsCommand(), one.name)
     assert [snapshot.name for snapshot in found] == ["zz", "with space", "aa"]
     for snapshot in found:
         assert snapshot.guid == int(zfs("get", "-Hp", "-o", "value", "guid", snapshot.full_name))
@@ -37,9 +50,7 @@ def test_one_command_takes_the_whole_tree(dataset: DatasetFactory) -> None:
     zfs("create", f"{one.name}/child")
     command = ZfsCommand()
     snapshots.create(command, one.name, "now", recursive=True)
-    own, childs = (
-        snapshots.list_snapshots(command, name, parsable=False)[0] for name in (one.name, f"{one.name}/child")
-    )
+    own, childs = (listed(command, name)[0] for name in (one.name, f"{one.name}/child"))
     assert own.createtxg == childs.createtxg
     assert own.guid != childs.guid
     with pytest.raises(ZfsError, match="already exists"):
@@ -51,25 +62,29 @@ def test_an_unknown_snapshot_gets_the_nearest(dataset: DatasetFactory) -> None:
     one = dataset("near")
     command = ZfsCommand()
     with pytest.raises(ZfsError) as caught:
-        snapshots.find(snapshots.list_snapshots(command, one.name, parsable=False), one.name, "daily")
+        snapshots.find(listed(command, one.name), one.name, "daily")
     assert "no snapshots" in caught.value.hint
     one.snapshot("autosnap_1")
     with pytest.raises(ZfsError, match="does not exist") as caught:
-        snapshots.find(snapshots.list_snapshots(command, one.name, parsable=False), one.name, "autosnap_2")
+        snapshots.find(listed(command, one.name), one.name, "autosnap_2")
     assert f"{one.name}@autosnap_1" in caught.value.hint
 
 
 def test_one_command_lists_them_where_list_prints_numbers(tmp_path: Path) -> None:
     fake = FakeZfs(tmp_path / "bin")
-    listed = "7\t30\t1700000002\tt/d@with space\n5\t20\t1700000001\tt/d@a\n9\t40\t1700000003\tt/d/child@a\n"
-    fake.answer("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t", "snapshot", out=listed)
-    fake.answer("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t", "bookmark", out="7\t30\t1\tt/d#b\n")
+    lines = "7\t30\t1700000002\tt/d@with space\n5\t20\t1700000001\tt/d@a\n9\t40\t1700000003\tt/d/child@a\n"
+    marks = "7\t30\t1700000002\tt/d#b\n5\t20\t1700000001\tt/d#a\n9\t40\t1700000003\tt/d/child#a\n"
+    types = ("list", "-Hp", "-o", "guid,createtxg,creation,name", "-t")
+    fake.answer(*types, "snapshot", out=lines)
+    fake.answer(*types, "snapshot,bookmark", out=lines + marks)
     command = ZfsCommand(str(fake.program))
-    assert snapshots.list_snapshots(command, "t/d", parsable=True) == [
+    here = [
         snapshots.Snapshot("t/d", "a", 5, 20, 1700000001),
         snapshots.Snapshot("t/d", "with space", 7, 30, 1700000002),
     ]
-    assert snapshots.list_bookmarks(command, "t/d") == [snapshots.Snapshot("t/d", "b", 7, 30, 1)]
+    assert snapshots.list_points(command, "t/d", LISTING) == (here, [])
+    bookmarks = [replace(point, name=name) for point, name in zip(here, "ab", strict=True)]
+    assert snapshots.list_points(command, "t/d", MODERN) == (here, bookmarks)
     assert len(fake.calls()) == 2
 
 
@@ -79,6 +94,6 @@ def test_a_snapshot_that_vanishes_during_the_listing_makes_it_start_over(tmp_pat
     fake.answer("get", err="cannot open 't/d@gone': dataset does not exist\n", code=1)
     fake.answer("list", "-H", "-o", "name", "-t", "filesystem,volume", out="t/d\n")
     with pytest.raises(ZfsError):
-        snapshots.list_snapshots(ZfsCommand(str(fake.program)), "t/d", parsable=False)
+        listed(ZfsCommand(str(fake.program)), "t/d")
     listings = [call for call in fake.calls() if call[:1] == ["get"]]
     assert len(listings) == snapshots.LISTING_ATTEMPTS
