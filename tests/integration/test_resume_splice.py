@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -233,6 +234,31 @@ def test_a_renamed_dataset_is_gone_on_with_under_its_old_name(
         assert zfs("get", "-Hp", "-o", "value", "userrefs", f"{name}@s1").strip() == "0"
         push(bench)
         assert sorted(entry["dataset"] for entry in bench.listed()) == [src.name, name]
+    finally:
+        rename(name, src.name)
+
+
+def test_a_run_whose_renamed_dataset_cannot_be_asked_about_is_not_given_up(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stop(bench)
+    name = renamed(bench, src)
+    sick = sender.folder / "sick"
+    sick.mkdir()
+    program = sick / "zfs"
+    program.write_text(
+        f'#!/bin/sh\n[ "$*" != "get -Hp -o value guid {name}" ] || {{ echo "out of memory" >&2; exit 1; }}\n'
+        f'exec {sender.folder}/zfs "$@"\n'
+    )
+    program.chmod(0o755)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", f"{sick}{os.pathsep}{os.environ['PATH']}")
+            push(bench)
+        assert [one.id for one in open_runs(bench)] == [run.id]
+        push(bench)
+        assert open_runs(bench) == ()
+        assert {one["dataset"]: one["send"]["made"] for one in manifests(bench)} == {name: "zfs", src.name: "spliced"}
     finally:
         rename(name, src.name)
 

@@ -89,10 +89,15 @@ def describe(zfs: ZfsCommand, name: str) -> Dataset:
 
 
 def guid_of(zfs: ZfsCommand, name: str) -> str | None:
-    """A dataset's guid, None where it isn't there or zfs doesn't tell."""
-    check_dataset(name)
-    status, out, _ = zfs.attempt("get", "-Hp", "-o", "value", "guid", name)
-    return out.strip() if status == 0 and out.strip().isdigit() else None
+    """A dataset's guid, None where it isn't there or has none. Raises `ZfsError` when zfs can't be asked."""
+    arguments = ("get", "-Hp", "-o", "value", "guid", check_dataset(name))
+    status, out, err = zfs.attempt(*arguments)
+    if status == 0:
+        return out.strip() if out.strip().isdigit() else None
+    error = failure(arguments, err, status)
+    if error.code != "zfs.not_found":
+        raise error
+    return None
 
 
 def raw_choice(dataset: Dataset, raw: bool | None, *, can_raw: bool) -> bool:

@@ -56,6 +56,20 @@ def test_existence(zfs_pool: Pool, dataset: DatasetFactory) -> None:
         datasets.exists(ZfsCommand(), "-x")
 
 
+def test_what_cannot_be_asked_is_not_taken_for_gone(tmp_path: Path) -> None:
+    fake = FakeZfs(tmp_path / "bin")
+    fake.answer("get", "-Hp", "-o", "value", "guid", "t/here", out="77\n")
+    fake.answer("get", "-Hp", "-o", "value", "guid", "t/fuse", out="-\n")
+    fake.answer(
+        "get", "-Hp", "-o", "value", "guid", "t/gone", err="cannot open 't/gone': dataset does not exist", code=1
+    )
+    fake.answer("get", "-Hp", "-o", "value", "guid", "t/sick", err="internal error: out of memory", code=1)
+    command = ZfsCommand(str(fake.program))
+    assert [datasets.guid_of(command, name) for name in ("t/here", "t/fuse", "t/gone")] == ["77", None, None]
+    with pytest.raises(ZfsError, match="out of memory"):
+        datasets.guid_of(command, "t/sick")
+
+
 def encrypted(tmp_path: Path) -> datasets.Dataset:
     fake = FakeZfs(tmp_path / "bin")
     rows = "t/e\ttype\tfilesystem\t-\nt/e\tencryption\taes-256-gcm\t-\nt/e\tused\t5\t-\nt/e\tcopies\t2\treceived\n"
