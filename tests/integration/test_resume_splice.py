@@ -254,7 +254,9 @@ def test_a_run_whose_renamed_dataset_cannot_be_asked_about_is_not_given_up(
     try:
         with monkeypatch.context() as patch:
             patch.setenv("PATH", f"{sick}{os.pathsep}{os.environ['PATH']}")
-            push(bench)
+            done = push(bench)
+        assert f"the run {run.id} of {src.name}@s1 can't be looked at now and waits" in done.err
+        assert "out of memory" in done.err
         assert [one.id for one in open_runs(bench)] == [run.id]
         push(bench)
         assert open_runs(bench) == ()

@@ -138,7 +138,15 @@ class Settlement:
         except Cancelled:
             raise
         except (ZfsError, ConfigurationError) as error:
-            log.debug("the run %s stays as it is: %s", run.id, error)
+            # A dataset of the task fails by itself, in these words; of any other this is all that is said.
+            level = logging.DEBUG if run.dataset in self.names else logging.WARNING
+            log.log(
+                level,
+                "the run %s of %s can't be looked at now and waits for the next push: %s",
+                run.id,
+                run.name,
+                error,
+            )
             return None
 
     def _present(self, run: SavedRun) -> Found:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from datetime import datetime
 from typing import Final
@@ -20,7 +20,7 @@ from zfs_push_backups.record import Record
 from zfs_push_backups.zfs.command import ZfsCommand, failure, without_names
 from zfs_push_backups.zfs.datasets import exists
 from zfs_push_backups.zfs.names import check_dataset
-from zfs_push_backups.zfs.snapshots import BATCH, LISTING_ATTEMPTS, Snapshot
+from zfs_push_backups.zfs.snapshots import BATCH, LISTING_ATTEMPTS, Snapshot, in_order
 
 _SURVEYED: Final = "guid,createtxg,creation,userrefs"
 _NOT_ABOUT_RIGHTS: Final = frozenset({"zfs.not_found", "zfs.not_running"})
@@ -89,7 +89,7 @@ def holders(zfs: ZfsCommand, snapshots: Sequence[str]) -> dict[str, dict[str, da
 def survey(zfs: ZfsCommand, root: str, *, tree: bool, bookmarks: bool) -> dict[str, Surveyed]:
     """The dataset, or the whole tree below it, with all snapshots; empty if there is no such dataset.
 
-    `bookmarks`: this zfs has them, and they are wanted as well.
+    `bookmarks`: this zfs has them, and they are wanted as well. Raises `ZfsError` when zfs can't be asked.
     """
     check_dataset(root)
     depth = () if tree else ("-d", "1")
@@ -132,16 +132,15 @@ def parse_survey(text: str) -> dict[str, Surveyed]:
                 references[dataset][guid] = int(count) if count.isdigit() else 0
     return {
         name: Surveyed(
-            name, one.get("guid"), in_order(points["@"][name]), in_order(points["#"][name]), references[name]
+            name,
+            one.get("guid"),
+            tuple(in_order(points["@"][name])),
+            tuple(in_order(points["#"][name])),
+            references[name],
         )
         for name, one in values.items()
         if "@" not in name and "#" not in name
     }
-
-
-def in_order(points: Iterable[Snapshot]) -> tuple[Snapshot, ...]:
-    """Oldest first."""
-    return tuple(sorted(points, key=lambda point: point.createtxg))
 
 
 def bookmark(zfs: ZfsCommand, snapshot: str, name: str) -> None:

@@ -7,7 +7,7 @@ it start over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ class Snapshot:
 def list_points(zfs: ZfsCommand, dataset: str, capabilities: Capabilities) -> tuple[list[Snapshot], list[Snapshot]]:
     """The snapshots of this dataset (not of its children) and its bookmarks, both oldest first.
 
-    Each bookmark has the guid of the snapshot it was made of.
+    Each bookmark has the guid of the snapshot it was made of. Raises `ZfsError` when zfs can't be asked.
     """
     check_dataset(dataset)
     for attempt in range(1, LISTING_ATTEMPTS + 1):
@@ -56,6 +56,11 @@ def list_points(zfs: ZfsCommand, dataset: str, capabilities: Capabilities) -> tu
             if attempt == LISTING_ATTEMPTS:
                 raise not_found(zfs, dataset, error) from error
     raise AssertionError
+
+
+def in_order(points: Iterable[Snapshot]) -> list[Snapshot]:
+    """The same, oldest first."""
+    return sorted(points, key=lambda point: point.createtxg)
 
 
 def identity(zfs: ZfsCommand, dataset: str, name: str) -> tuple[str | None, int | None]:
@@ -95,7 +100,7 @@ def _list(zfs: ZfsCommand, dataset: str, types: str) -> tuple[list[Snapshot], li
         points = found.get(full_name[: len(dataset) + 1])
         if points is not None:
             points.append(_point(dataset, full_name, numbers))
-    snapshots, bookmarks = (sorted(points, key=lambda point: point.createtxg) for points in found.values())
+    snapshots, bookmarks = map(in_order, found.values())
     return snapshots, bookmarks
 
 
@@ -110,7 +115,7 @@ def _list_by_name(zfs: ZfsCommand, dataset: str) -> list[Snapshot]:
         if status != 0:
             raise failure(arguments, err, status)
         snapshots.extend(_parse(text, dataset, name) for name in batch)
-    return sorted(snapshots, key=lambda snapshot: snapshot.createtxg)
+    return in_order(snapshots)
 
 
 def _parse(text: str, dataset: str, full_name: str) -> Snapshot:
