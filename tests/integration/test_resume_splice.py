@@ -238,22 +238,40 @@ def test_a_renamed_dataset_is_gone_on_with_under_its_old_name(
         rename(name, src.name)
 
 
+def sick(sender: ResumingZfs, when: str, said: str) -> str:
+    """A PATH whose zfs fails with these words when this shell condition holds."""
+    folder = sender.folder / "sick"
+    folder.mkdir()
+    program = folder / "zfs"
+    program.write_text(f'#!/bin/sh\n{when} && {{ echo "{said}" >&2; exit 1; }}\nexec {sender.folder}/zfs "$@"\n')
+    program.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_a_pool_that_is_away_keeps_its_run(
+    bench: Workbench, src: Dataset, sender: ResumingZfs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stop(bench)
+    path = sick(sender, '[ "$1" = get -o "$1" = list ]', f"cannot open '{src.name}': dataset does not exist")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", path)
+        done = bench.run("--host", "backup1")
+    assert done.code == 1
+    assert f"dataset {src.name} does not exist" in done.err
+    assert [one.id for one in open_runs(bench)] == [run.id]
+    push(bench)
+    assert ([manifest["id"] for manifest in manifests(bench)], made(bench)) == ([run.id], ["spliced"])
+
+
 def test_a_run_whose_renamed_dataset_cannot_be_asked_about_is_not_given_up(
     bench: Workbench, src: Dataset, sender: ResumingZfs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = stop(bench)
     name = renamed(bench, src)
-    sick = sender.folder / "sick"
-    sick.mkdir()
-    program = sick / "zfs"
-    program.write_text(
-        f'#!/bin/sh\n[ "$*" != "get -Hp -o value guid {name}" ] || {{ echo "out of memory" >&2; exit 1; }}\n'
-        f'exec {sender.folder}/zfs "$@"\n'
-    )
-    program.chmod(0o755)
+    path = sick(sender, f'[ "$*" = "get -Hp -o value guid {name}" ]', "out of memory")
     try:
         with monkeypatch.context() as patch:
-            patch.setenv("PATH", f"{sick}{os.pathsep}{os.environ['PATH']}")
+            patch.setenv("PATH", path)
             done = push(bench)
         assert f"the run {run.id} of {src.name}@s1 can't be looked at now and waits" in done.err
         assert "out of memory" in done.err
