@@ -65,11 +65,14 @@ def of_dataset(backups: Iterable[Backup], dataset: str, source: str | None = Non
 def choose(backups: Sequence[Backup], wanted: Wanted, facts: Mapping[str, Facts] | None = None) -> Backup:
     """The backup of one dataset and source (see `of_dataset`) that holds the wanted state. `facts` are by backup id.
 
-    A snapshot's name needs the facts; its guid doesn't. Raises UsageError.
+    A snapshot's name needs the facts; its guid doesn't. Of the newest, or the newest not younger than `at`, nothing
+    else that fits stands on the one chosen. Raises UsageError.
     """
     known = facts or {}
-    candidates = tips(backups) if wanted == Wanted() else backups
-    fitting = [backup for backup in candidates if _fits(backup, wanted, known.get(backup.id))]
+    fitting: Sequence[Backup] = [backup for backup in backups if _fits(backup, wanted, known.get(backup.id))]
+    if wanted.snapshot is None:
+        # Times have whole seconds, and of an unreadable backup only the push's is known: standing on it says more.
+        fitting = tips(fitting)
     if not fitting:
         raise _nothing_fits(backups, wanted, known)
     whole = Chains(backups)

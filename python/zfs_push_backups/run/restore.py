@@ -155,26 +155,10 @@ def chosen_chains(work: Restoration, config: Config, host: Host) -> tuple[Chain,
         wanted = Wanted(snapshot=options.snapshot, at=moment(options.at))
         facts = work.store.facts(mine if options.snapshot or options.at else tips(mine))
         root = choose(mine, wanted, facts)
-        if options.snapshot is None:
-            root = latest_of_moment(root, mine, facts)
     if not (options.recursive or options.group):
         only = (root,) if options.backup and options.output else resolve(root, everything)
         return (Chain(root.dataset or "", only, options.to or ""),)
     return tree_chains(work, root, everything)
-
-
-def latest_of_moment(backup: Backup, backups: tuple[Backup, ...], facts: Mapping[str, Facts]) -> Backup:
-    """Times have whole seconds: what stands on a backup of the same second is the newer state of the two."""
-
-    def time_of(one: Backup) -> object:
-        return facts[one.id].snapshot_created if one.id in facts else one.created
-
-    later = [
-        one
-        for one in backups
-        if one.parent_nonce == backup.nonce and one.folder == backup.folder and time_of(one) == time_of(backup)
-    ]
-    return latest_of_moment(max(later, key=lambda one: one.id), backups, facts) if later else backup
 
 
 def source_said(config: Config, everything: tuple[Backup, ...], dataset: str) -> str | None:

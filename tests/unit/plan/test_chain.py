@@ -56,6 +56,18 @@ def test_the_state_at_a_time() -> None:
         choose(ALL, Wanted(at=at - timedelta(days=9)), FACTS)
 
 
+def test_what_stands_on_a_backup_is_newer_even_in_one_second_and_unread() -> None:
+    moment = datetime.fromtimestamp(S[1].creation, UTC)
+    full = backup(S[1], "f1", pushed=moment)
+    unread = backup(S[2], "a2", full, pushed=moment)
+    facts = {full.id: Facts(DATASET, "s1", S[1].creation)}
+    for wanted in (Wanted(), Wanted(at=moment), Wanted(at=NOON + timedelta(days=9999))):
+        assert choose([unread, full], wanted, facts) is unread
+        both = {**facts, unread.id: Facts(DATASET, "s2", S[1].creation)}
+        assert choose([full, unread], wanted, both) is unread
+    assert choose([unread, full], Wanted("s1"), facts) is full
+
+
 def test_a_missing_parent_is_named() -> None:
     with pytest.raises(StoreDamaged, match="its id ends with a1"):
         resolve(TWO, [FULL, TWO])
