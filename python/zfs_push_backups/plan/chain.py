@@ -72,7 +72,8 @@ def choose(backups: Sequence[Backup], wanted: Wanted, facts: Mapping[str, Facts]
     fitting: Sequence[Backup] = [backup for backup in backups if _fits(backup, wanted, known.get(backup.id))]
     if wanted.snapshot is None:
         # Times have whole seconds, and of an unreadable backup only the push's is known: standing on it says more.
-        fitting = tips(fitting)
+        # In a loop nothing is a tip: one of it is chosen, so that `resolve` says what is damaged.
+        fitting = tips(fitting) or fitting
     if not fitting:
         raise _nothing_fits(backups, wanted, known)
     whole = Chains(backups)

@@ -81,6 +81,13 @@ def test_a_loop_and_a_double_are_damage() -> None:
         resolve(TWO, [FULL, ONE, TWO, replace(ONE, id="other")])
 
 
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(at=NOON)])
+def test_a_store_that_holds_only_a_loop_is_damaged_not_empty(wanted: Wanted) -> None:
+    loop = [replace(FULL, parent_nonce=ONE.nonce), ONE]
+    with pytest.raises(StoreDamaged, match="own ancestor"):
+        resolve(choose(loop, wanted), loop)
+
+
 def test_a_parent_is_never_taken_from_another_source() -> None:
     with pytest.raises(StoreDamaged):
         resolve(ONE, [of_source(FULL, "other"), ONE])
