@@ -229,17 +229,21 @@ impl Package {
         let order = self.open.begin.byte_order();
         let record = Record::parse(header, order, at, self.open.sums.value())?;
         match record.kind {
-            RecordKind::Begin => return Ok(None),
+            RecordKind::Begin if self.contents_closed => return Ok(None),
+            RecordKind::Begin => return Err(StreamError::SecondBegin { at }),
             RecordKind::End => {}
             _ => return Err(StreamError::OutsideStream { at, record: record.kind }),
         }
-        if header[4..].iter().all(|byte| *byte == 0) {
-            return Ok(Some((record, true)));
+        if self.contents_closed {
+            return if header[4..].iter().all(|byte| *byte == 0) {
+                Ok(Some((record, true)))
+            } else {
+                Err(StreamError::ChecksumMismatch { at, record: RecordKind::End })
+            };
         }
-        let fields = Fields::new(header, order);
-        if self.contents_closed || fields.sums_at::<8>() != record.checksum_before {
-            return Err(StreamError::ChecksumMismatch { at, record: RecordKind::End });
-        }
+        // A package's BEGIN names no snapshot: its guid, and that of this END, is 0.
+        check_end(&record, &Fields::new(header, order), self.open.begin.to_guid)?;
+        prove(&mut self.open.sums.clone(), &record, header)?;
         self.contents_closed = true;
         Ok(Some((record, false)))
     }

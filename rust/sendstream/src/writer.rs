@@ -34,6 +34,7 @@ pub struct StreamWriter<W> {
     out: W,
     written: u64,
     package: Option<(Begin, Resummer)>,
+    contents_closed: bool,
     stream: Option<(Begin, Resummer)>,
     announced: u64,
     payload_left: u64,
@@ -42,7 +43,15 @@ pub struct StreamWriter<W> {
 impl<W: Write> StreamWriter<W> {
     /// A writer of a stream's first byte into `out`.
     pub fn new(out: W) -> Self {
-        Self { out, written: 0, package: None, stream: None, announced: 0, payload_left: 0 }
+        Self {
+            out,
+            written: 0,
+            package: None,
+            contents_closed: false,
+            stream: None,
+            announced: 0,
+            payload_left: 0,
+        }
     }
 
     /// Writes a header with its sums made right; those that were zero stay so.
@@ -55,11 +64,13 @@ impl<W: Write> StreamWriter<W> {
         }
         let mut header = *header;
         let record = self.parse(&header)?;
-        let closes_package = self.stream.is_none() && header[4..].iter().all(|byte| *byte == 0);
+        let zeros = header[4..].iter().all(|byte| *byte == 0);
+        let closes_package = self.stream.is_none() && self.contents_closed && zeros;
         if let (false, Some((_, sums))) = (closes_package, self.innermost()) {
             sums.header(record.kind, &mut header);
         }
         if record.kind == RecordKind::End {
+            self.contents_closed |= self.stream.is_none();
             self.stream = None;
         }
         self.announced = record.payload_len;
