@@ -44,6 +44,19 @@ def test_compound_streams_are_refused(rig: Rig, two: Dataset) -> None:
     assert rig.place("folder").backup_keys() == set()
 
 
+def test_compound_streams_are_inspected_whole(two: Dataset, tmp_path: Path) -> None:
+    """Their package is proven to its last bit, so that what this zfs writes there must be known."""
+    last, file = f"{two.name}@two", tmp_path / "compound.zs"
+    zfs("create", f"{two.name}/below")
+    zfs("snapshot", f"{two.name}/below@two")
+    several = (("-I", "@one", last), ("-R", last), ("-R", "-I", "@one", last), ("-w", "-R", last), ("-LecR", last))
+    for words in (*several, ("-p", last), ("-b", last)):
+        file.write_bytes(send(*words))
+        report = program("stream", "inspect", "--json", file).good().json()
+        assert report["package"]["whole"], words
+    zfs("destroy", "-r", f"{two.name}/below")
+
+
 def test_a_redacted_stream_is_refused(rig: Rig, two: Dataset, tmp_path: Path) -> None:
     clone = f"{two.name}-clone"
     zfs("clone", f"{two.name}@two", clone)
