@@ -198,7 +198,7 @@ def test_lengths_that_lie_cost_nothing(length: int, tmp_path: Path) -> None:
 
 def test_a_package_of_very_many_streams_is_read_to_its_end_in_bounded_memory(tmp_path: Path) -> None:
     one = made.summed([made.begin(b"tank/s@a"), made.end()])
-    package = made.begin(b"tank", header_type=2)
+    package = made.begin(b"tank", header_type=2, guid=0)
     sums = made.Fletcher("<")
     sums.update(package.header)
     stream = package.header + made.record(made.END, *sums.sums).header + one * 20_000 + made.record(made.END).header
